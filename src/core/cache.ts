@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { lock } from 'proper-lockfile'
+import { KernelbedError } from './errors.ts'
+import type { Context } from './context.ts'
+
+/** SHA-256 of a file, hex. */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+  return hash.digest('hex')
+}
+
+export const sha256 = (...parts: readonly string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+
+/**
+ * A folder of the cache, made once: `make` fills a temporary folder beside it, which is renamed into place only when it succeeded, so a
+ * half-made entry never exists; two runs at once make it once (a lock file). Nothing is kept when `make` throws.
+ */
+export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kubernetes' | 'snapshots', key: string, make: (dir: string) => Promise<void>): Promise<string> {
+  const final = join(ctx.cache, kind, key)
+  if (existsSync(join(final, '.complete'))) return final
+  mkdirSync(dirname(final), { recursive: true })
+  const release = await lock(final, { realpath: false, stale: 30_000, update: 5_000, retries: { forever: true, minTimeout: 500, maxTimeout: 500 } })
+  const claim = ctx.registry.claim(`lock on ${kind}/${key}`, () => release())
+  claim.hold({ kind: 'path', path: `${final}.lock` })
+  try {
+    if (existsSync(join(final, '.complete'))) return final
+    return await makeEntry(ctx, final, make)
+  } finally {
+    await claim.release()
+  }
+}
+
+async function makeEntry(ctx: Context, final: string, make: (dir: string) => Promise<void>): Promise<string> {
+  const partial = `${final}.partial`
+  rmSync(partial, { recursive: true, force: true })
+  mkdirSync(partial, { recursive: true })
+  const claim = ctx.registry.claim(`unfinished ${final}`, () => rmSync(partial, { recursive: true, force: true }))
+  claim.hold({ kind: 'path', path: partial })
+  try {
+    await make(partial)
+    writeFileSync(join(partial, '.complete'), '')
+    rmSync(final, { recursive: true, force: true })
+    renameSync(partial, final)
+    return final
+  } catch (error) {
+    if (isNoSpace(error)) throw new KernelbedError(`the disk is full: could not make ${final}`, { blame: 'host', hint: `free some space, or move the cache with XDG_CACHE_HOME (now ${ctx.cache}; safe to delete)`, cause: error })
+    throw error
+  } finally {
+    await claim.release()
+  }
+}
+
+/** Whether an error, or what it was caused by, says that the disk is full. */
+export function isNoSpace(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOSPC' || /no space left on device/i.test(e.message + ('details' in e ? String(e.details) : ''))) return true
+  }
+  return false
+}
