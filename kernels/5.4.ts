@@ -1,0 +1,9 @@
+import type { CatalogueKernel } from '../src/kernels/catalogue.ts'
+
+const kernel: CatalogueKernel = {
+  name: '5.4',
+  source: { from: 'file' },
+  agent: 'works',
+}
+
+export default kernel

@@ -1,0 +1,8 @@
+export { ensureBootFiles } from './boot-files.ts'
+export { ensureBusybox } from './busybox.ts'
+export { ensureGuestImage } from './guest-image.ts'
+export { checkHostTools, ensureHostTools, installCommand, type MissingTool, type ToolSet } from './host-tools.ts'
+export { writeImageTar, type ImageFile, type ImageSpec } from './image-tar.ts'
+export { checkKubernetesSpec, ensureKubernetes } from './kubernetes.ts'
+export { ensurePauseImage, ensureWorkloadImage, pauseRef, workloadRef } from './own-images.ts'
+export type { BootFiles, GuestImage, ImageTar, Kubernetes } from './types.ts'
