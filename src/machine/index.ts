@@ -1,0 +1,13 @@
+/** The machine stage: QEMU machines, booted and reached by SSH. */
+export { accelFromEnvironment, chooseAccel } from './accel.ts'
+export { wireAddress, wireMac } from './addresses.ts'
+export { BootError } from './boot.ts'
+export { collectMachine } from './collect.ts'
+export { GuestCommandError } from './guest-error.ts'
+export { waitForGuest } from './guest-ready.ts'
+export { IMAGES_SERIAL, launchMachine, type LaunchOptions } from './launch.ts'
+export { attachMachine, shellQuote } from './machine.ts'
+export { assertHostMemory } from './memory.ts'
+export { openSshShell, sshArgs } from './shell.ts'
+export { connectSsh, type ConnectOptions } from './ssh-connect.ts'
+export type { Accel, ExecOptions, ExecResult, GuestStream, Machine, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
