@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { kubectl, type StartedCluster } from '../cluster/index.ts'
+import { cached } from '../core/cache.ts'
+import { runCommand } from '../core/command.ts'
+import type { Context } from '../core/context.ts'
+import { KernelbedError } from '../core/errors.ts'
+import { inStep } from '../core/progress.ts'
+import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
+import type { ImageTar } from '../image/types.ts'
+import type { AgentDriver, AgentOptions, StartedAgent } from './driver.ts'
+import type { AgentHandle } from './types.ts'
+import { waitAgentReady } from './wait-ready.ts'
+
+const source = join(import.meta.dirname, '../../agent')
+const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
+const imageRef = 'kernelbed.local/lash:dev'
+
+/** Our own agent: TypeScript and BPF in `agent/`, known here by its build program, its manifests and what its `cilium` prints. */
+export const lash: AgentDriver = {
+  name: 'lash',
+  faults: ['monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni'],
+  capabilities: ['network-policy', 'cilium-network-policy', 'services', 'vxlan', 'monitor-json'],
+  prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
+  install: (cluster, ctx) => inStep(ctx.progress, 'lash', (step) => install(cluster, ctx, (detail) => step.update(detail))),
+}
+
+const handle: AgentHandle = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'] }
+
+async function buildImage(ctx: Context, { fault }: AgentOptions): Promise<ImageTar> {
+  const digest = digestOf(source, fault)
+  const dir = await cached(ctx, 'images', `lash-${digest.slice(0, 16)}`, (entry) => inStep(ctx.progress, fault === undefined ? 'lash: build' : `lash: build with fault ${fault}`, async (step) => {
+    const out = join(entry, 'build')
+    const args = [join(source, 'build.ts'), '--out', out, ...(fault === undefined ? [] : ['--fault', fault])]
+    const { stdout } = await runCommand(process.execPath, args, { cwd: source, signal: ctx.signal, timeoutMs: 10 * 60_000, blame: 'agent', onLine: (line) => step.update(line) })
+    const { rootfs, entrypoint } = parseBuilt(stdout)
+    await writeImageTar({ ref: imageRef, rootfs, entrypoint, files: await shell(ctx) }, join(entry, 'image.tar'), ctx)
+    rmSync(out, { recursive: true })
+  }))
+  return { ref: imageRef, path: join(dir, 'image.tar'), digest }
+}
+
+/** Streams from a pod need a shell beside the program (streamInPod), and so do people. */
+async function shell(ctx: Context): Promise<ImageFile[]> {
+  return [{ path: '/bin/busybox', from: await ensureBusybox(ctx), mode: 0o755 }, ...['sh', 'cat', 'ls', 'ps', 'kill', 'sleep'].map((name) => ({ path: `/bin/${name}`, link: 'busybox' }))]
+}
+
+/** What the build program's last line says. Throws KernelbedError blaming the agent. */
+function parseBuilt(stdout: string): z.infer<typeof built> {
+  try {
+    return built.parse(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''))
+  } catch (cause) {
+    throw new KernelbedError('agent/build.ts did not say what it built', { blame: 'agent', details: stdout.slice(-2000), cause })
+  }
+}
+
+/** Of what the image is made from: every file of the agent but its tests, the packages it bundles, the Node it runs on, and the fault. */
+function digestOf(folder: string, fault: string | undefined): string {
+  const hash = createHash('sha256').update(`4 ${process.version} ${fault ?? ''}`)
+  hash.update(readFileSync(join(folder, '../package-lock.json')))
+  for (const file of filesOf(folder)) hash.update(`\0${file}\0`).update(readFileSync(join(folder, file)))
+  return hash.digest('hex')
+}
+
+const filesOf = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .filter((file) => !/(^|\/)(testing|node_modules|dist)\/|\.test\.ts$/.test(file)).sort()
+
+async function install(cluster: StartedCluster, ctx: Context, update: (detail: string) => void): Promise<StartedAgent> {
+  update('manifests')
+  await kubectl(cluster.handle, ['apply', '-f', '-'], { input: manifests(cluster.handle.nodeApi), signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 })
+  await waitAgentReady(cluster, handle, ctx, update)
+  return { handle }
+}
+
+/** The agent's manifests with the API server's address of this cluster. */
+export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(join(source, 'manifests/lash.yaml'), 'utf8')): string {
+  const replaced = text.replace(/^( *k8s-api-host:).*$/m, `$1 ${api.host}`).replace(/^( *k8s-api-port:).*$/m, `$1 "${api.port}"`)
+  if (!replaced.includes(`k8s-api-host: ${api.host}`) || !replaced.includes(`k8s-api-port: "${api.port}"`)) throw new KernelbedError('agent/manifests/lash.yaml has no k8s-api-host and k8s-api-port', { blame: 'agent', hint: 'its ConfigMap cilium-config must have both' })
+  return replaced
+}

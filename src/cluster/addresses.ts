@@ -1,0 +1,13 @@
+/** The numbers of docs/architecture.md that the cluster is built on. */
+export const addresses = {
+  /** API server as nodes and pods see it; on `lo` of every node. */
+  nodeApi: { host: '172.31.255.1', port: 6443 },
+  podCidr: '10.244.0.0/16',
+  /** A /24 a node. */
+  nodeCidrMask: 24,
+  serviceCidr: '10.96.0.0/16',
+  /** The `kubernetes` service: first address of the service CIDR. */
+  kubernetesService: '10.96.0.1',
+  clusterDomain: 'cluster.local',
+  kubeletPort: 10250,
+} as const

@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { LineProgress } from '../core/progress.ts'
+import { Registry } from '../core/registry.ts'
+import { startLink } from './link.ts'
+import { TestSshServer } from './test-ssh-server.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'kb-link-'))
+const registry = new Registry()
+const ctx = { registry, progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
+const servers: TestSshServer[] = []
+afterEach(async () => {
+  await registry.releaseAll()
+  for (const server of servers.splice(0)) server.close()
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+const node = async (name: string, address: string) => {
+  const server = await TestSshServer.start(join(dir, `${name}-key`))
+  servers.push(server)
+  return { server, node: { name, address, ssh: { host: '127.0.0.1', port: server.port, user: 'root', keyFile: server.keyFile } } }
+}
+
+/** First line of the proxy's answer, and what comes through the tunnel. */
+const connectTo = (socketPath: string, target: string): Promise<string> => new Promise((resolve, reject) => {
+  request({ socketPath, method: 'CONNECT', path: target }).on('error', reject).on('connect', (answer, socket, head) => {
+    if (answer.statusCode !== 200) return resolve(`${answer.statusCode} ${answer.statusMessage}`)
+    if (head.length) socket.unshift(head)
+    socket.once('data', (data: Buffer) => {
+      resolve(data.toString())
+      socket.destroy()
+    })
+  }).end()
+})
+
+describe('the node link', () => {
+  it('listens on a node for the API server, and proxies CONNECT to the node\'s own address and to pods', async () => {
+    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+    const { server, node: first } = await node('node1', '192.168.77.11')
+    await link.add(first)
+    expect(server.forwards).toEqual(['172.31.255.1:6443'])
+    expect(await connectTo(link.socket, '192.168.77.11:10250')).toBe('you reached 127.0.0.1:10250')
+    expect(await connectTo(link.socket, '10.244.0.7:8080')).toBe('you reached 10.244.0.7:8080')
+    expect(await link.states()).toEqual([{ name: 'node1', connected: true, connections: 1 }])
+  })
+
+  it('connects again when a connection was lost', async () => {
+    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+    const { server, node: first } = await node('node1', '192.168.77.11')
+    await link.add(first)
+    server.dropConnections()
+    await expect.poll(async () => (await link.states())[0], { timeout: 5000 }).toMatchObject({ connected: true, connections: 2 })
+    expect(await connectTo(link.socket, '192.168.77.11:10250')).toBe('you reached 127.0.0.1:10250')
+  })
+
+  it('says that no node can reach an address when none is connected', async () => {
+    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+    await expect.poll(() => connectTo(link.socket, '10.244.0.7:80').catch(String), { timeout: 5000 }).toBe('502 no node is connected to reach 10.244.0.7')
+  })
+})
