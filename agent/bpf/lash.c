@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * lash's datapath, one object for Linux 4.9 to newest. From the top of the repository:
+ *
+ *   clang -O2 -target bpf -mcpu=v1 -Wall -Werror -I agent/bpf -c agent/bpf/lash.c -o lash.o
+ *
+ * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
+ * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES.
+ *
+ *   from_container ─→ lb4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
+ *   from_host ───────↗    ↑           ├→ to_stack4 ─→ this host, or the world
+ *   from_overlay ─────────┼→ deliver4 └→ overlay device ─→ another node
+ *                         └→ to_stack4
+ *
+ * What 4.9 forces: everything inline (no calls before 4.16), no loops, no global data (5.2), hash maps only (LRU is 4.10, LPM 4.11),
+ * 4,096 instructions a program and 98,304 verified ones: hence the tail calls.
+ */
+#include "lib/arp.h"
+#include "lib/forward.h"
+#include "lib/lb.h"
+#include "lib/policy.h"
+
+char _license[] __section("license") = "GPL";
+#ifdef FAULT_TUNNEL_BYPASS
+char _options[] __section("options") = "plain-routing";
+#endif
+
+static __always_inline __u16 cb_source(const struct __sk_buff *skb)
+{
+	return cb_get(skb, CB_SOURCE) & 0xffff;
+}
+
+/* Only returns when the call failed. */
+static __always_inline int tail_call(struct __sk_buff *skb, __u32 index)
+{
+	bpf_tail_call(skb, &cilium_calls, index);
+	return DROP_MISSED_TAIL_CALL;
+}
+
+static __always_inline void start_flow(struct __sk_buff *skb, __u32 source, __u32 identity)
+{
+	cb_set(skb, CB_SRC_IDENTITY, identity);
+	cb_set(skb, CB_SOURCE, source);
+	cb_set(skb, CB_TARGET, 0);
+	cb_set(skb, CB_REV_NAT, 0);
+	cb_set(skb, CB_STATE, 0);
+}
+
+/* Ends a program of the sending side: a negative result is a drop. */
+static __always_inline int finish(struct __sk_buff *skb, int result, __u8 dir, __u32 dst_identity)
+{
+	return result < 0 ? drop(skb, result, dir, cb_source(skb), cb_get(skb, CB_SRC_IDENTITY), dst_identity, 0) : result;
+}
+
+/* ---- from a pod: ingress of the host's end of its veth ---- */
+
+static __always_inline _Bool same_mac(const __u8 *a, const __u8 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5];
+}
+
+/* 0, or a drop reason, when a pod sends in another's name. */
+static __always_inline int check_sender(struct __sk_buff *skb, const struct endpoint *endpoint, __be32 own_addr)
+{
+	__u8 mac[6];
+	__be32 saddr;
+
+	if (skb_load_bytes(skb, __builtin_offsetof(struct eth_header, src), mac, 6) < 0)
+		return DROP_INVALID;
+	if (!same_mac(mac, endpoint->mac))
+		return DROP_INVALID_SMAC;
+	if (skb_load_bytes(skb, IPV4_OFF(saddr), &saddr, 4) < 0)
+		return DROP_INVALID;
+	return saddr == own_addr ? 0 : DROP_INVALID_SIP;
+}
+
+__section("tc/from_container") int from_container(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	__u32 ifindex = skb->ifindex, protocol = skb->protocol;
+	const struct endpoint *endpoint;
+	__be32 *owner, own_addr;
+	int result;
+
+	owner = map_lookup(&cilium_lxc_if, &ifindex);
+	if (!config || !owner)
+		return TC_ACT_SHOT; /* an interface being set up or removed */
+	own_addr = *owner;
+	endpoint = lookup_endpoint(own_addr);
+	if (!endpoint)
+		return TC_ACT_SHOT;
+
+	start_flow(skb, endpoint->id | endpoint->flags << 16, endpoint->identity);
+	trace(skb, TRACE_FROM_LXC, endpoint->id, endpoint->identity, 0, 0, 0, CT_NEW);
+	if (protocol == bpf_htons(ETH_P_ARP))
+		return arp_respond(skb, config, endpoint, own_addr);
+	if (protocol == bpf_htons(ETH_P_IP)) {
+		result = check_sender(skb, endpoint, own_addr);
+		if (!result)
+			result = tail_call(skb, CALL_LB4);
+	} else {
+		result = DROP_UNKNOWN_L3;
+	}
+	return finish(skb, result, METRIC_EGRESS, 0);
+}
+
+/* ---- from this host, or routed by it: egress of cilium_host ---- */
+
+/* What the host itself sends has come in by no interface; what it forwards has, and isn't to be trusted as the host. */
+static __always_inline __u32 host_identity(struct __sk_buff *skb)
+{
+	struct remote_endpoint *remote;
+	__be32 saddr;
+
+	if (!skb->ingress_ifindex)
+		return HOST_ID;
+	if (skb_load_bytes(skb, IPV4_OFF(saddr), &saddr, 4) < 0)
+		return WORLD_ID;
+	remote = map_lookup(&cilium_ipcache, &saddr);
+	return remote && remote->identity ? remote->identity : WORLD_ID;
+}
+
+__section("tc/from_host") int from_host(struct __sk_buff *skb)
+{
+	__u32 identity;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_OK;
+	identity = host_identity(skb);
+	start_flow(skb, 0, identity);
+	trace(skb, TRACE_FROM_HOST, 0, identity, 0, 0, 0, CT_NEW);
+	return finish(skb, tail_call(skb, CALL_LB4), METRIC_EGRESS, 0);
+}
+
+/* ---- from another node: ingress of cilium_vxlan ---- */
+
+static __always_inline int overlay_target(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	const struct endpoint *endpoint;
+	__be32 daddr;
+
+	if (!config || skb_load_bytes(skb, IPV4_OFF(daddr), &daddr, 4) < 0)
+		return DROP_INVALID;
+	endpoint = lookup_endpoint(daddr);
+	if (!endpoint)
+		return (daddr & config->pod_mask) == config->pod_prefix ? DROP_NO_LXC : DROP_NON_LOCAL;
+	if (endpoint->flags & EP_HOST) {
+		/* The inner destination MAC is whatever the sending pod took for its router's. */
+		skb_change_type(skb, PACKET_HOST);
+		cb_set(skb, CB_TARGET, TRACE_TO_HOST);
+		cb_set(skb, CB_STATE, HOST_ID);
+		return tail_call(skb, CALL_TO_STACK4);
+	}
+	debug(skb, config, 0, DBG_LOCAL_DELIVERY, endpoint->id, cb_get(skb, CB_SRC_IDENTITY), 0);
+	cb_set(skb, CB_TARGET, daddr);
+	return tail_call(skb, CALL_DELIVER4);
+}
+
+__section("tc/from_overlay") int from_overlay(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key key = {};
+	int result = DROP_UNKNOWN_L3;
+
+	start_flow(skb, 0, 0);
+	if (skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0)
+		return finish(skb, DROP_NO_TUNNEL_KEY, METRIC_INGRESS, 0);
+	cb_set(skb, CB_SRC_IDENTITY, key.tunnel_id);
+	trace(skb, TRACE_FROM_OVERLAY, 0, key.tunnel_id, 0, 0, 0, CT_NEW);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		result = overlay_target(skb);
+	return finish(skb, result, METRIC_INGRESS, 0);
+}
+
+/* ---- services ---- */
+
+__section("tail/0") int lb4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	struct packet packet = {};
+	int result = DROP_INVALID;
+
+	if (config)
+		result = parse(skb, &packet);
+	if (!result)
+		result = load_balance(skb, config, cb_source(skb), &packet);
+	if (!result)
+		result = tail_call(skb, CALL_EGRESS4);
+	return finish(skb, result, METRIC_EGRESS, 0);
+}
+
+/* ---- leaving the sender: conntrack, egress policy, where to ---- */
+
+struct destination {
+	__u32 identity;
+	__be32 node;      /* tunnel end, for what is on another node */
+	_Bool local, host;
+};
+
+static __always_inline _Bool in_cluster(const struct config *config, __be32 address)
+{
+	return (address & config->cluster_mask) == config->cluster_prefix;
+}
+
+static __always_inline void
+resolve(struct __sk_buff *skb, const struct config *config, __u16 source, __be32 daddr, struct destination *to)
+{
+	const struct endpoint *endpoint;
+	struct remote_endpoint *remote, known = {};
+
+	/* Copied, as a pointer must be compared with NULL once only: after that 4.9's verifier takes NULL for any number. */
+	remote = map_lookup(&cilium_ipcache, &daddr);
+	if (remote)
+		known = *remote;
+	endpoint = lookup_endpoint(daddr);
+	if (endpoint) {
+		to->local = 1;
+		to->host = endpoint->flags & EP_HOST;
+		to->identity = to->host ? HOST_ID : endpoint->identity;
+	} else {
+		to->node = known.node ? known.node : tunnel_endpoint(config, daddr);
+		to->identity = to->node || in_cluster(config, daddr) ? CLUSTER_ID : WORLD_ID;
+	}
+	if (known.identity)
+		to->identity = known.identity;
+	debug(skb, config, source, known.identity ? DBG_IP_ID_MAP_SUCCEED4 : DBG_IP_ID_MAP_FAILED4, daddr, to->identity, 0);
+}
+
+/* Sends the packet on. TC verdict, or a drop reason. */
+static __always_inline int
+forward(struct __sk_buff *skb, const struct config *config, struct packet *packet, const struct destination *to, int ct)
+{
+	__u16 source = cb_source(skb);
+	__be32 daddr = packet->tuple.daddr;
+	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
+
+	cb_set(skb, CB_STATE, (__u32)ct << 24 | to->identity);
+	if (source && daddr == LOOPBACK_ADDR) {
+		cb_set(skb, CB_TARGET, packet->tuple.saddr);
+		return tail_call(skb, CALL_DELIVER4);
+	}
+	if (to->local && !to->host) {
+		cb_set(skb, CB_TARGET, daddr);
+		return tail_call(skb, CALL_DELIVER4);
+	}
+	if (to->local || daddr == LOOPBACK_ADDR) {
+		cb_set(skb, CB_TARGET, TRACE_TO_HOST);
+		return tail_call(skb, CALL_TO_STACK4);
+	}
+	if (to->node) {
+		trace(skb, TRACE_TO_OVERLAY, source, identity, to->identity, 0, config->overlay_ifindex, ct);
+		return encapsulate(skb, config, source, to->node, identity);
+	}
+	/* The host routes these to us: given back they would go round. */
+	if (!source || in_cluster(config, daddr))
+		return DROP_UNKNOWN_TARGET;
+	cb_set(skb, CB_TARGET, TRACE_TO_STACK);
+	return tail_call(skb, CALL_TO_STACK4);
+}
+
+/* 0, or a drop reason. */
+static __always_inline int
+check_egress(struct __sk_buff *skb, const struct config *config, struct packet *packet, __u32 dst_identity, int ct)
+{
+	__u16 source = cb_source(skb);
+
+	if (!(cb_get(skb, CB_SOURCE) >> 16 & EP_ENFORCE_EGRESS) || cb_get(skb, CB_REV_NAT) & CB_LOOPBACK || ct == CT_REPLY || ct == CT_RELATED)
+		return 0;
+	if (!policy_verdict(skb, packet, source, 1, dst_identity))
+		return 0;
+	debug(skb, config, source, DBG_POLICY_DENIED, cb_get(skb, CB_SRC_IDENTITY), dst_identity, 0);
+	if (ct == CT_ESTABLISHED)
+		ct_forget(packet, CT_EGRESS);
+	return DROP_POLICY;
+}
+
+/* 0, or a drop reason. */
+static __always_inline int
+track_egress(struct __sk_buff *skb, const struct config *config, struct packet *packet, int ct, const struct ct_state *found)
+{
+	__u16 source = cb_source(skb);
+	__u32 rev_nat = cb_get(skb, CB_REV_NAT);
+	struct ct_state state = {
+		.rev_nat_index = rev_nat, .loopback = rev_nat & CB_LOOPBACK ? CT_LOOPBACK : 0, .client = cb_get(skb, CB_TARGET),
+	};
+	_Bool stale = ct == CT_ESTABLISHED && found->rev_nat_index != state.rev_nat_index;
+
+	/* The host has no policy: its flows are of interest for reverse translation only. */
+	if (packet->related || !(stale || (ct == CT_NEW && (source || rev_nat))))
+		return 0;
+	return ct_create(skb, config, source, packet, CT_EGRESS, &state, cb_get(skb, CB_SRC_IDENTITY));
+}
+
+__section("tail/1") int egress4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	struct packet packet = {};
+	struct destination to = {};
+	struct ct_state found = {};
+	int result = DROP_INVALID, ct;
+
+	if (config)
+		result = parse(skb, &packet);
+	if (result)
+		return finish(skb, result, METRIC_EGRESS, 0);
+	ct = ct_lookup(skb, config, cb_source(skb), &packet, CT_EGRESS, &found);
+	resolve(skb, config, cb_source(skb), packet.tuple.daddr, &to);
+	result = check_egress(skb, config, &packet, to.identity, ct);
+	if (!result)
+		result = track_egress(skb, config, &packet, ct, &found);
+	if (!result) {
+		update_metrics(skb, METRIC_EGRESS, 0);
+		result = forward(skb, config, &packet, &to, ct);
+	}
+	return finish(skb, result, METRIC_EGRESS, to.identity);
+}
+
+/* ---- to a pod of this node: conntrack, ingress policy, reverse translation ---- */
+
+/* 0, or a drop reason. */
+static __always_inline int
+check_ingress(struct __sk_buff *skb, const struct config *config, struct packet *packet, const struct endpoint *endpoint, int ct)
+{
+	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
+
+	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_REPLY || ct == CT_RELATED)
+		return 0;
+	/* Only load balancing brings a packet from this address: check_sender refuses it to pods. */
+	if (packet->tuple.saddr == LOOPBACK_ADDR)
+		return 0;
+	if (!policy_verdict(skb, packet, endpoint->id, 0, identity))
+		return 0;
+	debug(skb, config, endpoint->id, DBG_POLICY_DENIED, identity, endpoint->identity, 0);
+	if (ct == CT_ESTABLISHED)
+		ct_forget(packet, CT_INGRESS);
+	return DROP_POLICY;
+}
+
+/* TC verdict, or a drop reason. */
+static __always_inline int deliver(struct __sk_buff *skb, const struct config *config, const struct endpoint *endpoint)
+{
+	struct packet packet = {};
+	struct ct_state found = {}, fresh = {};
+	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
+	__u8 macs[12];
+	int error, ct;
+
+	error = parse(skb, &packet);
+	if (error)
+		return error;
+	ct = ct_lookup(skb, config, endpoint->id, &packet, CT_INGRESS, &found);
+	error = check_ingress(skb, config, &packet, endpoint, ct);
+	if (!error && ct == CT_NEW && !packet.related)
+		error = ct_create(skb, config, endpoint->id, &packet, CT_INGRESS, &fresh, identity);
+	if (!error && (ct == CT_REPLY || ct == CT_RELATED))
+		error = reverse_nat(skb, config, endpoint->id, &packet, &found);
+	if (!error)
+		error = decrement_ttl(skb, packet.ttl);
+	if (error)
+		return error;
+
+	__builtin_memcpy(macs, endpoint->mac, 12);
+	if (skb_store_bytes(skb, 0, macs, 12, 0) < 0)
+		return DROP_WRITE_ERROR;
+	update_metrics(skb, METRIC_INGRESS, 0);
+	trace(skb, TRACE_TO_LXC, endpoint->id, identity, endpoint->identity, endpoint->id, endpoint->ifindex, ct);
+	return redirect(endpoint->ifindex, 0);
+}
+
+__section("tail/2") int deliver4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	const struct endpoint *endpoint = lookup_endpoint(cb_get(skb, CB_TARGET));
+	int result;
+
+	if (!config || !endpoint)
+		return finish(skb, DROP_NO_LXC, METRIC_INGRESS, 0);
+	debug(skb, config, cb_source(skb), DBG_LXC_FOUND, endpoint->ifindex, 0, 0);
+	result = deliver(skb, config, endpoint);
+	if (result < 0)
+		return drop(skb, result, METRIC_INGRESS, endpoint->id, cb_get(skb, CB_SRC_IDENTITY), endpoint->identity, endpoint->id);
+	return result;
+}
+
+/* ---- to this host, or through it to the world: reverse translation for the host's own use of services ---- */
+
+__section("tail/3") int to_stack4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	struct packet packet = {};
+	struct ct_state found = {};
+	__u16 source = cb_source(skb);
+	__u32 state = cb_get(skb, CB_STATE);
+	int result = DROP_INVALID, ct;
+
+	if (config)
+		result = parse(skb, &packet);
+	if (result)
+		return finish(skb, result, METRIC_EGRESS, state & 0xffffff);
+	ct = ct_lookup(skb, config, source, &packet, CT_INGRESS, &found);
+	if (ct == CT_REPLY || ct == CT_RELATED)
+		result = reverse_nat(skb, config, source, &packet, &found);
+	if (result)
+		return finish(skb, result, METRIC_EGRESS, state & 0xffffff);
+	/* Replies to the host have no state of their own at the sender when they come by the overlay. */
+	if (!(state >> 24) && found.rev_nat_index)
+		state |= (__u32)ct << 24;
+	trace(skb, cb_get(skb, CB_TARGET), source, cb_get(skb, CB_SRC_IDENTITY), state & 0xffffff, 0, 0, state >> 24);
+	/* The host talking to itself through a service: cilium_host sends, so what is for the host must turn round there. */
+	return skb->ifindex == config->host_ifindex ? redirect(config->host_ifindex, BPF_F_INGRESS) : TC_ACT_OK;
+}

@@ -1,0 +1,179 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { KubeClient } from './k8s/client.ts'
+import type { CiliumEndpoint, CiliumIdentity, KubeList } from './k8s/types.ts'
+import { controlPlaneAvailable, startControlPlane, type ControlPlane } from './testing/control-plane.ts'
+import { startTestAgent, type TestAgent } from './testing/test-agent.ts'
+
+/** Two agents with fake datapaths against a real API server; pods are only objects, the CNI plugin is called by hand. */
+describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 60_000 }, () => {
+  let plane: ControlPlane
+  let kube: KubeClient
+  let one: TestAgent
+  let two: TestAgent
+
+  beforeAll(async () => {
+    plane = await startControlPlane()
+    kube = plane.client()
+    for (const n of [1, 2]) await createNode(n)
+    ;[one, two] = await Promise.all([startTestAgent(plane, 'node1'), startTestAgent(plane, 'node2')])
+  }, 120_000)
+
+  afterAll(async () => {
+    for (const agent of [one, two]) { await agent?.stop(); if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true }) }
+    kube?.close()
+    await plane?.stop()
+  }, 30_000)
+
+  const createNode = async (n: number) => {
+    await kube.create('/api/v1/nodes', { metadata: { name: `node${n}` }, spec: { podCIDR: `10.244.${n}.0/24`, podCIDRs: [`10.244.${n}.0/24`] } })
+    await kube.mergePatch(`/api/v1/nodes/node${n}/status`, { status: { addresses: [{ type: 'InternalIP', address: `192.168.77.1${n}` }] } })
+  }
+  const createPod = (name: string, node: string, labels: Record<string, string>) => kube.create('/api/v1/namespaces/default/pods', {
+    metadata: { name, labels }, spec: { nodeName: node, containers: [{ name: 'c', image: 'x', ports: [{ name: 'http', containerPort: 8080 }] }], automountServiceAccountToken: false },
+  })
+  const endpointAt = (agent: TestAgent, ip: string) => [...agent.kernel.endpoints.values()].find(({ ipv4 }) => ipv4 === ip)!
+  /** Pods a1 and b1 race for their addresses; a1 has the identity of a2, which is alone on its node. */
+  const podA = () => [...one.kernel.endpoints.values()].find(({ identity }) => identity === endpointAt(two, '10.244.2.2').identity)!
+  const eventually = (check: () => void | Promise<void>) => expect.poll(async () => { try { await check(); return 'ok' } catch (error) { return String(error) } }, { timeout: 10_000, interval: 20 }).toBe('ok')
+
+  it('learn of each other', async () => {
+    expect(one.kernel.tunnels).toEqual(new Map([['10.244.2.0/24', '192.168.77.12']]))
+    expect(two.kernel.tunnels).toEqual(new Map([['10.244.1.0/24', '192.168.77.11']]))
+    expect(one.kernel.ipcache.get('192.168.77.12')).toEqual({ identity: 1 })
+    expect(one.kernel.ipcache.get('10.244.2.1')).toEqual({ identity: 1, node: '192.168.77.12' })
+    expect(one.kernel.ipcache.get('10.244.1.1')).toEqual({ identity: 1 })
+  })
+
+  it('install the CNI plugin once they are ready', () => {
+    expect(existsSync(join(one.dir, 'bin/cilium-cni'))).toBe(true)
+    expect(JSON.parse(readFileSync(join(one.dir, 'net.d/05-cilium.conf'), 'utf8'))).toEqual({ cniVersion: '0.3.1', name: 'cilium', type: 'cilium-cni' })
+  })
+
+  it('give pods with the same labels one identity, even at the same time on two nodes', async () => {
+    await Promise.all([createPod('a1', 'node1', { app: 'a' }), createPod('a2', 'node2', { app: 'a' }), createPod('b1', 'node1', { app: 'b' })])
+    const results = await Promise.all([one.cni('ADD', { container: 'ca1', pod: 'a1' }), two.cni('ADD', { container: 'ca2', pod: 'a2' }), one.cni('ADD', { container: 'cb1', pod: 'b1' })])
+    expect(results.map(({ status, answer }) => [status, answer.msg])).toEqual([[0, undefined], [0, undefined], [0, undefined]])
+    const [a1 = '', a2 = '', b1 = ''] = results.map(({ answer }) => answer.ips![0]!.address.replace('/32', ''))
+    expect([a1, b1].sort()).toEqual(['10.244.1.2', '10.244.1.3'])
+    expect(results[0].answer).toMatchObject({ cniVersion: '0.3.1', ips: [{ gateway: '10.244.1.1', interface: 1 }], interfaces: [{ name: expect.stringMatching(/^lxc[0-9a-f]{12}$/) as string }, { name: 'eth0', sandbox: '/var/run/netns/ca1' }] })
+    const [ida1, ida2, idb1] = [endpointAt(one, a1).identity, endpointAt(two, a2).identity, endpointAt(one, b1).identity]
+    expect(ida1).toBe(ida2)
+    expect(ida1).not.toBe(idb1)
+    expect(ida1).toBeGreaterThanOrEqual(256)
+    const { items } = await kube.get<KubeList<CiliumIdentity>>('/apis/cilium.io/v2/ciliumidentities')
+    expect(items!.map((it) => it.metadata.name).sort()).toEqual([String(ida1), String(idb1)].sort())
+    await eventually(() => {
+      expect(one.kernel.ipcache.get(a2)).toEqual({ identity: ida1, node: '192.168.77.12' })
+      expect(two.kernel.ipcache.get(b1)).toEqual({ identity: idb1, node: '192.168.77.11' })
+    })
+    const cep = await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')
+    expect(cep.status).toMatchObject({ id: endpointAt(one, a1).id, state: 'ready', identity: { id: ida1, labels: ['k8s:app=a', 'k8s:io.kubernetes.pod.namespace=default'] }, networking: { addressing: [{ ipv4: a1 }], node: '192.168.77.11' } })
+  })
+
+  it('answer a repeated ADD alike, and a DEL of what is not there', async () => {
+    const before = one.kernel.endpoints.size
+    const again = await one.cni('ADD', { container: 'ca1', pod: 'a1' })
+    expect(again.status).toBe(0)
+    expect(one.kernel.endpoints.size).toBe(before)
+    expect(await one.cni('DEL', { container: 'nobody', pod: 'x' })).toMatchObject({ status: 0 })
+    expect(await one.cni('ADD', { container: 'cx', pod: 'nosuch' })).toMatchObject({ status: 1, answer: { code: 100, msg: expect.stringContaining('default/nosuch is not known') as string } })
+  })
+
+  it('turn policies into allowed identities, as identities come', async () => {
+    const a1 = podA()
+    await kube.create('/apis/networking.k8s.io/v1/namespaces/default/networkpolicies', {
+      metadata: { name: 'a-from-c' }, spec: { podSelector: { matchLabels: { app: 'a' } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'c' } } }], ports: [{ port: 'http' }] }] },
+    })
+    await eventually(() => expect(a1.policy).toEqual({ ingress: [] }))
+    await createPod('c1', 'node2', { app: 'c' })
+    expect((await two.cni('ADD', { container: 'cc1', pod: 'c1' })).status).toBe(0)
+    const c = endpointAt(two, '10.244.2.3').identity
+    await eventually(() => expect(a1.policy).toEqual({ ingress: [{ identity: c, port: 8080, protocol: 'TCP' }] }))
+    await eventually(async () => expect((await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')).status?.policy?.ingress.enforcing).toBe(true))
+  })
+
+  it('translate services, named ports too', async () => {
+    await kube.create('/api/v1/namespaces/default/services', { metadata: { name: 'web' }, spec: { clusterIP: '10.96.0.77', ports: [{ name: 'http', port: 80, targetPort: 'http' }, { name: 'dns', port: 53, protocol: 'UDP' }] } })
+    await kube.create('/api/v1/namespaces/default/endpoints', { metadata: { name: 'web' }, subsets: [{ addresses: [{ ip: '10.244.1.2' }, { ip: '10.244.2.2' }], ports: [{ name: 'http', port: 8080 }] }] })
+    await eventually(() => {
+      expect(one.kernel.services.get('10.96.0.77:80/TCP')?.backends).toEqual([{ ip: '10.244.1.2', port: 8080 }, { ip: '10.244.2.2', port: 8080 }])
+      expect(one.kernel.services.get('10.96.0.77:53/UDP')?.backends).toEqual([])
+      expect(one.kernel.services.get('10.96.0.1:443/TCP')?.backends).toHaveLength(1)
+    })
+    await kube.delete('/api/v1/namespaces/default/services/web')
+    await eventually(() => expect([...one.kernel.services.keys()]).toEqual(['10.96.0.1:443/TCP']))
+  })
+
+  it('show all of it on the command line', async () => {
+    const a1 = podA()
+    expect(await one.cilium('status', '--brief')).toEqual({ code: 0, out: 'OK\n' })
+    expect((await one.cilium('status')).out).toMatch(/^Kubernetes: {13}Ok {9}1\.20 \(v1\.20\./m)
+    expect((await one.cilium('endpoint', 'list', '-o', 'jsonpath={[*].id}')).out.split(/\s+/)).toContain(String(a1.id))
+    expect((await one.cilium('endpoint', 'get', String(a1.id), '-o', 'jsonpath={[0].status.identity.id}')).out).toBe(`${a1.identity}\n`)
+    expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL          VALUE           \n10.244.2.0/24   192.168.77.12   \n')
+    expect((await one.cilium('policy', 'get')).out).toMatch(/"endpointSelector": \{[\s\S]*Revision: \d+\n$/)
+    expect((await one.cilium('bpf', 'policy', 'get', String(a1.id), '-n')).out).toMatch(/^DIRECTION {3}IDENTITY {3}PORT\/PROTO/)
+    expect(await one.cilium('endpoint', 'get', '0')).toEqual({ code: 1, out: 'Error: Cannot get endpoint 0: endpoint 0 not found\n' })
+    expect((await one.cilium('config', 'PolicyEnforcement=never')).code).toBe(0)
+    await eventually(() => expect(a1.policy).toEqual({}))
+    expect((await one.cilium('config')).out).toContain('PolicyEnforcement        never\n')
+    expect(await one.cilium('config', 'PolicyEnforcement=default')).toEqual({ code: 0, out: '' })
+    await eventually(() => expect(a1.policy.ingress).toHaveLength(1))
+  })
+
+  it('stream events to a monitor, which survives a restart', async () => {
+    const monitor = one.monitor('-j')
+    try {
+      await eventually(() => expect(monitor.lines()[0]).toBe('Listening for events on 2 CPUs with 64x4096 of shared memory'))
+      const drop = Buffer.alloc(32 + 42)
+      drop.set([1, 133], 0); drop.writeUInt16LE(7, 2); drop.writeUInt32LE(42, 8); drop.writeUInt32LE(42, 12); drop.writeUInt32LE(1, 28)
+      one.datapath().emit({ cpu: 1, data: drop })
+      one.datapath().emit({ cpu: 0, lost: 12 })
+      await eventually(() => expect(monitor.lines()).toContain('CPU 00: Lost 12 events'))
+      expect(JSON.parse(monitor.lines().find((line) => line.includes('"drop"'))!)).toMatchObject({ cpu: 'CPU 01:', type: 'drop', reason: 'Policy denied (L3)', source: 7, bytes: 42, ifindex: 'lo' })
+      await one.stop()
+      await one.start()
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+      one.datapath().emit({ cpu: 0, lost: 13 })
+      await eventually(() => expect(monitor.lines()).toContain('CPU 00: Lost 13 events'))
+    } finally { monitor.stop() }
+  })
+
+  it('follow a pod whose labels change', async () => {
+    const before = endpointAt(two, '10.244.2.3').identity
+    await kube.mergePatch('/api/v1/namespaces/default/pods/c1', { metadata: { labels: { app: 'd' } } })
+    await eventually(() => expect(endpointAt(two, '10.244.2.3').identity).not.toBe(before))
+    await eventually(() => expect(one.kernel.ipcache.get('10.244.2.3')?.identity).toBe(endpointAt(two, '10.244.2.3').identity))
+  })
+
+  it('restart without a moment of other policy, addresses or services', async () => {
+    const state = () => JSON.stringify([[...one.kernel.endpoints], [...one.kernel.ipcache].sort(), [...one.kernel.tunnels], [...one.kernel.services]])
+    const before = state()
+    await one.stop()
+    expect(state()).toBe(before)
+    one.kernel.calls.length = 0
+    await one.start()
+    expect(state()).toBe(before)
+    expect(one.kernel.calls.filter((call) => !call.startsWith('adoptEndpoint') && !call.startsWith('setPolicy'))).toEqual([])
+    expect((await one.cni('ADD', { container: 'ca1', pod: 'a1' })).status).toBe(0)
+  })
+
+  it('forget a pod on DEL, and while no agent ran', async () => {
+    expect((await two.cni('DEL', { container: 'cc1', pod: 'c1' })).status).toBe(0)
+    await eventually(() => expect(one.kernel.ipcache.has('10.244.2.3')).toBe(false))
+    const ip = [...one.kernel.endpoints.values()].find(({ identity }) => identity !== endpointAt(two, '10.244.2.2').identity)!.ipv4
+    await one.stop()
+    await kube.delete('/api/v1/namespaces/default/pods/b1?gracePeriodSeconds=0')
+    await one.start()
+    expect(endpointAt(one, ip)).toBeUndefined()
+    await eventually(() => expect(two.kernel.ipcache.has(ip)).toBe(false))
+  })
+
+  it('tell kubelet to come back while they are down', async () => {
+    await one.stop()
+    expect(await one.cni('ADD', { container: 'late', pod: 'a1' })).toMatchObject({ status: 1, answer: { code: 11, msg: expect.stringContaining('is not reachable') as string } })
+    await one.start()
+  })
+})

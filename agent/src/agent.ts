@@ -1,0 +1,153 @@
+import http from 'node:http'
+import { createApiServer, listenLoopback, listenUnix } from './api/http.ts'
+import { createRoutes } from './api/routes.ts'
+import { statusModel } from './api/status.ts'
+import { internalIP, localNode, type LocalNode } from './cluster/node.ts'
+import { allStores, createStores, type Stores } from './cluster/stores.ts'
+import { isOn, type AgentConfig } from './config/agent.ts'
+import type { Datapath, DatapathConfig } from './datapath/types.ts'
+import { CNIHandler } from './endpoint/cni.ts'
+import { installCNI } from './endpoint/cniconfig.ts'
+import { podKey, type Endpoint } from './endpoint/endpoint.ts'
+import { IPAM } from './endpoint/ipam.ts'
+import { EndpointManager } from './endpoint/manager.ts'
+import type { PodInfo } from './endpoint/podinfo.ts'
+import { StateDir } from './endpoint/statedir.ts'
+import { IdentityAllocator } from './identity/allocator.ts'
+import type { KubeClient } from './k8s/client.ts'
+import { messageOf, type Logger } from './log.ts'
+import { MonitorHub } from './monitor/hub.ts'
+import { PolicyRepository } from './policy/repository.ts'
+import type { EnforcementMode } from './policy/resolve.ts'
+import { Controller } from './reconcile/controller.ts'
+import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
+
+export interface AgentDeps {
+  config: AgentConfig; client: KubeClient; log: Logger; openDatapath: (config: DatapathConfig) => Datapath | Promise<Datapath>
+  /** Finds the interface and addresses of this machine; tests run several nodes on one. */
+  describeNode?: typeof localNode
+}
+export interface RunningAgent { datapath: Datapath; stop: () => Promise<void> }
+
+/**
+ * Starts the agent; resolves when pods can be served. Order matters: the datapath of an earlier agent goes on as it is until everything
+ * has been worked out anew, so that a restart neither opens nor breaks a connection.
+ */
+export async function startAgent({ config, client, log, openDatapath, describeNode = localNode }: AgentDeps): Promise<RunningAgent> {
+  const stores = createStores(config['node-name'])
+  const running = allStores(stores).map((store) => store.run(client, log.subsys('k8s')))
+  const self = await waitForNode(stores, config, log, describeNode)
+  const datapath = await openDatapath(datapathConfig(config, self))
+  log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu })
+
+  const ipam = new IPAM(self.podCIDR)
+  const endpoints = new EndpointManager({ datapath, ipam, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint') })
+  endpoints.restore()
+
+  const monitor = new MonitorHub(datapath)
+  endpoints.onChange(() => monitor.interfacesChanged())
+  const policies = new PolicyRepository(log.subsys('policy'))
+  const allocator = new IdentityAllocator(client, stores.identities)
+  let mode: EnforcementMode = config['enable-policy']
+  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, policies, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+
+  await waitForStores(stores, log)
+  removeOrphans(stores, endpoints)
+  const controllers = createControllers(sync)
+  const conntrack = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log)
+  const all = [...Object.values(controllers) as Controller[], conntrack]
+  // Addresses and identities first: policy is of no use without them.
+  for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish'] as const) await controllers[name].settle()
+
+  let ready = false
+  const kubernetesVersion = await describeServer(client)
+  const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
+  const api = createApiServer(createRoutes({
+    config, datapath, endpoints, identities: stores.identities, policies, monitor, cni,
+    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: all, kubernetesVersion, routerIPv4: self.routerIPv4, ready: () => ready }),
+    nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '' })),
+    enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
+  }))
+  const health = http.createServer((request, response) => { response.writeHead(request.url === '/healthz' && ready ? 200 : 503).end(ready ? 'OK\n' : 'starting\n') })
+  await listenUnix(api, config['socket-path'])
+  await listenLoopback(health, config['agent-health-port'])
+  const gc = setInterval(() => conntrack.trigger(), config['conntrack-gc-interval'] * 1000)
+  ready = true
+  installCNI({ plugin: config['cni-plugin'], binDir: config['cni-bin-dir'], confDir: config['cni-conf-dir'] })
+  monitor.agentEvent('Cilium agent started', { time: new Date().toISOString() })
+  log.info('Agent is ready', { endpoints: endpoints.list().length, policyRevision: policies.revision })
+
+  const stop = async () => {
+    clearInterval(gc)
+    for (const store of allStores(stores)) store.stop()
+    monitor.close()
+    for (const server of [api, health]) { server.close(); server.closeAllConnections() }
+    await Promise.all([...all.map((controller) => controller.stop()), ...running])
+    client.close()
+    datapath.close()
+  }
+  return { datapath, stop }
+}
+
+/** What CNI ADD waits for: identity known here, policies of all local endpoints made with it, address in the ipcache. */
+async function serve(sync: SyncDeps, controllers: Controllers, endpoint: Endpoint, pod: PodInfo): Promise<void> {
+  const { endpoints, allocator, stores } = sync
+  endpoints.setPod(endpoint, pod)
+  const identity = await allocator.allocate(pod.labels)
+  await identityIsKnown(stores, identity)
+  endpoints.setIdentity(endpoint, identity, pod.labels)
+  applyPolicy(sync, endpoint, 'updated security labels')
+  await Promise.all([controllers.policy.settle(), controllers.ipcache.settle()])
+  const failed = [controllers.policy, controllers.ipcache].find(({ status }) => status.consecutiveFailures > 0)
+  if (failed !== undefined) throw new Error(`${failed.name} failed: ${failed.status.message}`)
+}
+
+/** A new identity comes back by the watch; other endpoints' policies need it before its pod sends. Bounded: the watch may be down. */
+async function identityIsKnown(stores: Stores, identity: number): Promise<void> {
+  for (let waited = 0; waited < 2000 && stores.identities.get(String(identity)) === undefined; waited += 20) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, describeNode: typeof localNode): Promise<LocalNode> {
+  const name = config['node-name']
+  for (let waited = 0; ; waited++) {
+    const node = stores.nodes.get(name)
+    const self = node === undefined ? undefined : describeNode(node)
+    if (self !== undefined) return self
+    if (waited % 100 === 20) {
+      const why = stores.nodes.error ?? (node === undefined ? 'no Node of this name is registered' : 'it has no pod CIDR or InternalIP (kube-controller-manager --allocate-node-cidrs)')
+      log.info('Waiting for this node', { nodeName: name, reason: why })
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+/** The agent can't tell what to allow before it knows everything there is; it waits for as long as that takes, and says for what. */
+async function waitForStores(stores: Stores, log: Logger): Promise<void> {
+  const report = setInterval(() => {
+    for (const { source, synced, error } of allStores(stores)) if (!synced) log.info('Waiting for Kubernetes objects', { path: source.path, error })
+  }, 10_000)
+  await Promise.all(allStores(stores).map((store) => store.ready)).finally(() => clearInterval(report))
+}
+
+/** Pods may have gone while no agent ran. */
+function removeOrphans(stores: Stores, endpoints: EndpointManager): void {
+  for (const endpoint of endpoints.list()) {
+    if (stores.pods.get(podKey(endpoint.record)) === undefined) endpoints.remove(endpoint, 'its pod is gone')
+  }
+}
+
+async function describeServer(client: KubeClient): Promise<string> {
+  try {
+    const { major, minor, gitVersion, platform } = await client.get<{ major: string; minor: string; gitVersion: string; platform: string }>('/version')
+    return `${major}.${minor} (${gitVersion}) [${platform}]`
+  } catch (error) {
+    return `unknown version (${messageOf(error)})`
+  }
+}
+
+function datapathConfig(config: AgentConfig, self: LocalNode): DatapathConfig {
+  return {
+    objectFile: config['object-file'], bpffs: config['bpf-root'], nodeIPv4: self.ipv4, nodeDevice: self.device, podCIDR: self.podCIDR, clusterCIDR: config['cluster-cidr'],
+    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, vxlanPort: config['tunnel-port'], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
+  }
+}

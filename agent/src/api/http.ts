@@ -1,0 +1,58 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import { dirname } from 'node:path'
+import { messageOf } from '../log.ts'
+
+export interface ApiRequest { path: string; parameters: string[]; body: () => Promise<unknown> }
+export type Answer = { status?: number; body: unknown } | { stream: (response: http.ServerResponse) => void }
+/** `GET /v1/endpoint/*`: a star stands for one part of the path. */
+export type Routes = Record<string, (request: ApiRequest) => Answer | Promise<Answer>>
+
+/** An answer other than 200. */
+export class ApiError extends Error {
+  readonly status: number
+  constructor(status: number, message: string) { super(message); this.status = status }
+}
+
+export function createApiServer(routes: Routes): http.Server {
+  const table = Object.entries(routes).map(([route, handler]) => {
+    const [method = '', path = ''] = route.split(' ')
+    return { method, pattern: new RegExp(`^${path.replaceAll('*', '([^/]+)')}$`), handler }
+  })
+  return http.createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0]!
+    const found = table.map((entry) => ({ ...entry, match: entry.pattern.exec(path) })).find(({ method, match }) => match !== null && method === request.method)
+    const run = async (): Promise<Answer> => {
+      if (found === undefined) throw new ApiError(404, `${request.method} ${path}: no such call`)
+      return found.handler({ path, parameters: found.match!.slice(1).map(decodeURIComponent), body: () => readJson(request) })
+    }
+    run().then((answer) => respond(response, answer), (error: unknown) => {
+      respond(response, { status: error instanceof ApiError ? error.status : 500, body: { error: messageOf(error) } })
+    })
+  })
+}
+
+function respond(response: http.ServerResponse, answer: Answer): void {
+  if ('stream' in answer) { answer.stream(response); return }
+  const text = JSON.stringify(answer.body ?? null)
+  response.writeHead(answer.status ?? 200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), connection: 'close' })
+  response.end(text)
+}
+
+async function readJson(request: http.IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  try { return JSON.parse(Buffer.concat(chunks).toString()) } catch (error) { throw new ApiError(400, `body is not JSON: ${messageOf(error)}`) }
+}
+
+/** Listens on a Unix socket, in place of one an earlier agent may have left. */
+export async function listenUnix(server: http.Server, path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true })
+  rmSync(path, { force: true })
+  await new Promise<void>((resolve, reject) => { server.once('error', reject); server.listen(path, resolve) })
+  chmodSync(path, 0o660)
+}
+
+export async function listenLoopback(server: http.Server, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => { server.once('error', reject); server.listen(port, '127.0.0.1', resolve) })
+}

@@ -1,0 +1,61 @@
+import type { ServiceSpec } from '../datapath/types.ts'
+import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
+import { podKey } from '../endpoint/endpoint.ts'
+import type { ControllerStatus } from '../reconcile/controller.ts'
+
+/** What the API gives out, in the names of Cilium's own models, so that `-o json` and jsonpath expressions fit both. */
+export interface State { state: 'Ok' | 'Warning' | 'Failure' | 'Disabled'; msg?: string }
+export interface StatusModel {
+  kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
+  nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
+  ipam: { ipv4: string[]; capacity: number }
+  controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
+}
+export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }
+export interface EndpointModel {
+  id: number
+  status: {
+    state: string; identity: IdentityModel
+    'external-identifiers': { 'container-id': string; 'pod-name': string }
+    labels: { 'security-relevant': string[] }
+    networking: { addressing: { ipv4: string }[]; mac: string; 'host-mac': string; 'interface-index': number; 'interface-name': string }
+    policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] } }
+    log: StatusEntry[]
+  }
+}
+export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec['frontend']; 'backend-addresses': { ip: string; port: number }[] }
+export interface ServiceModel { spec: ServiceAddresses; status: { realized: ServiceAddresses } }
+export interface PolicyModel { policy: string; revision: number }
+export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
+
+export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel): EndpointModel {
+  const { ingress, egress } = policy
+  const enabled = ingress !== undefined ? (egress !== undefined ? 'both' : 'ingress') : egress !== undefined ? 'egress' : 'none'
+  const ids = (list: typeof ingress) => [...new Set((list ?? []).map((allow) => allow.identity))]
+  return {
+    id,
+    status: {
+      state, identity, 'external-identifiers': { 'container-id': record.containerId, 'pod-name': podKey(record) }, labels: { 'security-relevant': [...record.labels] },
+      networking: { addressing: [{ ipv4: record.ipv4 }], mac: link?.mac ?? '', 'host-mac': link?.nodeMac ?? '', 'interface-index': link?.ifindex ?? 0, 'interface-name': record.hostInterface },
+      policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) } },
+      log: history,
+    },
+  }
+}
+
+export function serviceModel(service: ServiceSpec): ServiceModel {
+  const addresses: ServiceAddresses = { id: service.id, 'frontend-address': service.frontend, 'backend-addresses': service.backends }
+  return { spec: addresses, status: { realized: addresses } }
+}
+
+export function controllerModel({ name, successes, failures, consecutiveFailures, lastSuccess, lastFailure, message }: ControllerStatus): StatusModel['controllers'][number] {
+  return {
+    name,
+    status: {
+      'success-count': successes, 'failure-count': failures, 'consecutive-failure-count': consecutiveFailures,
+      ...(lastSuccess === undefined ? {} : { 'last-success-timestamp': new Date(lastSuccess).toISOString() }),
+      ...(lastFailure === undefined ? {} : { 'last-failure-timestamp': new Date(lastFailure).toISOString() }),
+      ...(message === undefined ? {} : { 'last-failure-msg': message }),
+    },
+  }
+}

@@ -1,0 +1,89 @@
+import type { AgentConfig } from '../config/agent.ts'
+import { isOn } from '../config/agent.ts'
+import type { Datapath } from '../datapath/types.ts'
+import type { CNIHandler } from '../endpoint/cni.ts'
+import type { EndpointManager } from '../endpoint/manager.ts'
+import { knownIdentities } from '../identity/allocator.ts'
+import { labelsHash, type Labels } from '../identity/labels.ts'
+import type { Informer } from '../k8s/informer.ts'
+import type { CiliumIdentity } from '../k8s/types.ts'
+import type { MonitorHub } from '../monitor/hub.ts'
+import type { PolicyRepository } from '../policy/repository.ts'
+import type { EnforcementMode } from '../policy/resolve.ts'
+import { sortedJson } from '../text/gojson.ts'
+import { version } from '../version.ts'
+import { ApiError, type Answer, type Routes } from './http.ts'
+import { endpointModel, serviceModel, type ConfigModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
+
+export interface ApiDeps {
+  config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; policies: PolicyRepository
+  monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
+}
+
+const ok = (body: unknown): Answer => ({ body })
+
+export function createRoutes(deps: ApiDeps): Routes {
+  const { datapath, endpoints, identities, policies, monitor, cni, status } = deps
+  const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
+  const endpoint = (text: string) => {
+    const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
+    if (found === undefined) throw new ApiError(404, `endpoint ${text} not found`)
+    return found
+  }
+  return {
+    'GET /v1/healthz': () => ok(status()),
+    'GET /v1/version': () => ok(version),
+    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels)))),
+    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels))) },
+    'GET /v1/identity': () => ok([...knownIdentities(identities)].map(([id, labels]) => identity(id, labels))),
+    'GET /v1/identity/*': ({ parameters: [id = ''] }) => {
+      const labels = knownIdentities(identities).get(Number(id))
+      if (labels === undefined) throw new ApiError(404, `identity ${id} not found`)
+      return ok(identity(Number(id), labels))
+    },
+    'GET /v1/service': () => ok(datapath.listServices().sort((a, b) => a.id - b.id).map(serviceModel)),
+    'GET /v1/service/*': ({ parameters: [id = ''] }) => {
+      const service = datapath.listServices().find((it) => it.id === Number(id))
+      if (service === undefined) throw new ApiError(404, `service ${id} not found`)
+      return ok(serviceModel(service))
+    },
+    'GET /v1/node': () => ok(deps.nodes()),
+    'GET /v1/policy': () => ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel),
+    'GET /v1/config': () => ok(configModel(deps)),
+    'PATCH /v1/config': async ({ body }) => { change(deps, await body()); return ok(configModel(deps)) },
+    'GET /v1/map/tunnel': () => ok(datapath.listTunnels()),
+    'GET /v1/map/lb': () => ok(datapath.listServices()),
+    'GET /v1/map/ct': () => ok(datapath.listConntrack()),
+    'GET /v1/map/ipcache': () => ok(datapath.listIPCache()),
+    'GET /v1/map/endpoint': () => ok(datapath.listEndpoints()),
+    'GET /v1/map/policy': () => ok(endpoints.list().map(({ id }) => ({ id, entries: datapath.listPolicy(id) }))),
+    'GET /v1/map/policy/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok({ id: it.id, entries: datapath.listPolicy(it.id) }) },
+    'GET /v1/map/metrics': () => ok(datapath.metrics()),
+    'GET /v1/monitor': () => ({ stream: (response) => { response.writeHead(200, { 'content-type': 'application/octet-stream' }); monitor.attach(response) } }),
+    'POST /v1/cni': async ({ body }) => { const answer = await cni.handle(await body()); return { status: answer.ok ? 200 : 500, body: answer.body } },
+  }
+}
+
+function configModel({ config, enforcement }: ApiDeps): ConfigModel {
+  const enabled = (on: boolean) => (on ? 'Enabled' : 'Disabled')
+  return {
+    immutable: Object.fromEntries(Object.entries(config).map(([name, value]) => [name, String(value)])),
+    realized: {
+      options: {
+        Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', Debug: enabled(isOn(config.debug)), DropNotification: 'Enabled',
+        MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled', TraceNotification: 'Enabled',
+      },
+      'policy-enforcement': enforcement.get(),
+    },
+    'k8s-configuration': '', 'k8s-endpoint': `https://${config['k8s-api-host']}:${config['k8s-api-port']}`, nodeMonitor: { npages: config['monitor-num-pages'] },
+  }
+}
+
+function change({ enforcement }: ApiDeps, body: unknown): void {
+  const options = Object.entries((body ?? {}) as Record<string, unknown>)
+  for (const [name, value] of options) {
+    if (name !== 'PolicyEnforcement') throw new ApiError(400, `${name} can't be changed while the agent runs; PolicyEnforcement can`)
+    if (value !== 'default' && value !== 'always' && value !== 'never') throw new ApiError(400, `PolicyEnforcement=${JSON.stringify(value)}: must be default, always or never`)
+    enforcement.set(value)
+  }
+}

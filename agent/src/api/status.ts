@@ -1,0 +1,33 @@
+import type { Stores } from '../cluster/stores.ts'
+import { allStores } from '../cluster/stores.ts'
+import type { Datapath } from '../datapath/types.ts'
+import type { EndpointManager } from '../endpoint/manager.ts'
+import type { IPAM } from '../endpoint/ipam.ts'
+import type { MonitorHub } from '../monitor/hub.ts'
+import type { Controller } from '../reconcile/controller.ts'
+import { controllerModel, type StatusModel } from './models.ts'
+
+export interface StatusDeps {
+  datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]
+  kubernetesVersion: string; routerIPv4: string; ready: () => boolean
+}
+
+const apis = [
+  'CustomResourceDefinition', 'cilium/v2::CiliumEndpoint', 'cilium/v2::CiliumIdentity', 'cilium/v2::CiliumNetworkPolicy', 'core/v1::Endpoint', 'core/v1::Namespace', 'core/v1::Node', 'core/v1::Pods',
+  'core/v1::Service', 'networking.k8s.io/v1::NetworkPolicy',
+]
+
+/** What `cilium status` shows. Kubernetes fails while a watch does; Cilium while a controller does or the start isn't over. */
+export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, ready }: StatusDeps): StatusModel {
+  const { cpus, pages, pageSize } = datapath.ring
+  const broken = allStores(stores).find(({ error }) => error !== undefined)
+  return {
+    kvstore: { state: 'Ok', msg: 'Disabled' },
+    'container-runtime': { state: 'Disabled' },
+    kubernetes: broken === undefined ? { state: 'Ok', msg: kubernetesVersion, 'k8s-api-versions': apis } : { state: 'Failure', msg: `${broken.source.path}: ${broken.error}`, 'k8s-api-versions': apis },
+    cilium: ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
+    nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
+    ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], capacity: ipam.capacity + 1 },
+    controllers: controllers.map(({ status }) => controllerModel(status)),
+  }
+}

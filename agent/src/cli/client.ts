@@ -1,0 +1,35 @@
+import http from 'node:http'
+
+export const socketPath = (): string => process.env['CILIUM_SOCK'] ?? '/var/run/cilium/cilium.sock'
+
+/** No answer, or one other than 200. */
+export class AgentError extends Error {
+  /** The agent couldn't be reached at all. */
+  readonly unreachable: boolean
+  constructor(message: string, unreachable: boolean) { super(message); this.unreachable = unreachable }
+}
+
+export async function get<T>(path: string): Promise<T> { return call<T>('GET', path) }
+
+export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await open(method, path, body)
+  response.setEncoding('utf8')
+  let text = ''
+  for await (const chunk of response) text += String(chunk)
+  if (response.statusCode === 200) return JSON.parse(text) as T
+  let message = text.trim()
+  try { message = (JSON.parse(text) as { error?: string }).error ?? message } catch { /* not JSON: shown as it is */ }
+  throw new AgentError(message, false)
+}
+
+export function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {
+  const socket = socketPath()
+  return new Promise((resolve, reject) => {
+    const request = http.request({ socketPath: socket, method, path, agent: false }, resolve)
+    request.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'ENOENT' ? 'no such file or directory' : error.code === 'ECONNREFUSED' ? 'connection refused' : error.message
+      reject(new AgentError(`Get http://${encodeURIComponent(socket)}${path}: dial unix ${socket}: connect: ${why}\nIs the agent running?`, true))
+    })
+    request.end(body === undefined ? undefined : JSON.stringify(body))
+  })
+}

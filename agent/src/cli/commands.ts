@@ -1,0 +1,155 @@
+import type { ConfigModel, EndpointModel, IdentityModel, PolicyModel, ServiceModel, StatusModel } from '../api/models.ts'
+import type { ParsedFlags } from '../config/flags.ts'
+import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import { sortedJson } from '../text/gojson.ts'
+import { version } from '../version.ts'
+import { AgentError, call, get } from './client.ts'
+import { CommandError, type Action, type Group } from './command.ts'
+import { monitor, monitorFlags } from './monitor.ts'
+import { outputFlags, render } from './output.ts'
+import { briefText, statusText } from './status.ts'
+import * as tables from './tables.ts'
+
+const one = { args: { min: 1, max: 1 } }
+const flag = (parsed: ParsedFlags, name: string): boolean => ['true', '1'].includes(parsed.values.get(name)?.at(-1) ?? '')
+
+/** A command that prints what one call gives; `prefix` is what Cilium says before an error. */
+function show<T>(short: string, path: string, prefix: string, text: (data: T) => string): Action {
+  return { short, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<T>(path, prefix), text) }
+}
+
+async function fetch<T>(path: string, prefix: string): Promise<T> {
+  try { return await get<T>(path) } catch (error) {
+    if (error instanceof AgentError) throw new CommandError(`${prefix}: ${error.message}`)
+    throw error
+  }
+}
+
+const identities = async (): Promise<Map<number, string[]>> => new Map((await get<IdentityModel[]>('/v1/identity')).map(({ id, labels }) => [id, labels]))
+
+const status: Action = {
+  short: 'Display status of daemon',
+  flags: {
+    ...outputFlags, brief: { type: 'bool', usage: 'Only print a one-line status message' }, 'all-controllers': { type: 'bool', usage: 'Show all controllers, not just failing' },
+    verbose: { type: 'bool', usage: 'Equivalent to --all-controllers' },
+  },
+  run: async (parsed) => {
+    const brief = flag(parsed, 'brief')
+    const model = await get<StatusModel>('/v1/healthz').catch((error: unknown) => {
+      if (brief && error instanceof AgentError) throw new CommandError(`error in cilium: ${error.message}`)
+      throw error
+    })
+    const line = briefText(model)
+    if (brief && line !== 'OK') throw new CommandError(line)
+    if (brief) return `${line}\n`
+    const text = render(parsed, model, (it) => statusText(it, { allControllers: flag(parsed, 'all-controllers') || flag(parsed, 'verbose'), now: Date.now() }))
+    if ([model.kubernetes, model.cilium].some(({ state }) => state === 'Failure')) throw new CommandError(line, text)
+    return text
+  },
+}
+
+const config: Action = {
+  short: 'Cilium configuration options', usage: '[<option>=(enable|disable) ...]', args: { max: 16 }, flags: outputFlags,
+  run: async (parsed) => {
+    if (parsed.args.length === 0) return render(parsed, await fetch<ConfigModel>('/v1/config', 'Error while retrieving configuration'), tables.configList)
+    const options = Object.fromEntries(parsed.args.map((arg) => { const [name = '', ...value] = arg.split('='); return [name, value.join('=')] }))
+    await call('PATCH', '/v1/config', options)
+    return ''
+  },
+}
+
+const endpoint: Group = {
+  short: 'Manage endpoints',
+  commands: {
+    list: show<EndpointModel[]>('List all endpoints', '/v1/endpoint', 'cannot get endpoint list', tables.endpointTable),
+    get: { short: 'Display endpoint information', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint ${parsed.args[0]}`)], (it) => sortedJson(it, 2) + '\n') },
+    log: { short: 'View endpoint status log', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, (await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint log ${parsed.args[0]}`)).status.log, tables.endpointLog) },
+  },
+}
+
+const identity: Group = {
+  short: 'Manage security identities',
+  commands: {
+    list: show<IdentityModel[]>('List identities', '/v1/identity', 'Cannot get identities', tables.identityTable),
+    get: { short: 'Retrieve information about an identity', usage: '<identity>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<IdentityModel>(`/v1/identity/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get identity for given ID ${parsed.args[0]}`)], tables.identityTable) },
+  },
+}
+
+const service: Group = {
+  short: 'Manage services & loadbalancers',
+  commands: {
+    list: show<ServiceModel[]>('List services', '/v1/service', 'Cannot get services list', (it) => tables.serviceTable(it.map(({ status }) => status.realized))),
+    get: {
+      short: 'Display service information', usage: '<service id>', ...one, flags: outputFlags,
+      run: async (parsed) => render(parsed, await fetch<ServiceModel>(`/v1/service/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get service '${parsed.args[0]}'`), ({ status: { realized } }) => {
+        const { 'frontend-address': { ip, port }, 'backend-addresses': backends } = realized
+        return `${ip}:${port} =>\n${backends.map((backend) => `\t\t${backend.ip}:${backend.port} (${realized.id})\n`).join('')}`
+      }),
+    },
+  },
+}
+
+const policy: Group = {
+  short: 'Manage security policies',
+  commands: {
+    get: { short: 'Display policy node information', flags: outputFlags, run: async (parsed) => render(parsed, await fetch<PolicyModel>('/v1/policy', 'Cannot get policy'), ({ policy, revision }) => `${policy}\nRevision: ${revision}\n`) },
+    wait: { short: 'Wait for all endpoints to have updated to a given policy revision', usage: '<revision>', ...one, flags: { 'max-wait-time': { type: 'number', usage: 'Wait time in seconds before failing (default 360)' } }, run: waitForRevision },
+  },
+}
+
+async function waitForRevision(parsed: ParsedFlags): Promise<string> {
+  const [wanted, seconds] = [Number(parsed.args[0]), Number(parsed.values.get('max-wait-time')?.[0] ?? 360)]
+  for (const deadline = Date.now() + seconds * 1000; ;) {
+    const behind = (await get<EndpointModel[]>('/v1/endpoint')).filter(({ status }) => status.policy.realized['policy-revision'] < wanted || status.state !== 'ready')
+    if (behind.length === 0) return ''
+    if (Date.now() > deadline) throw new CommandError(`revision ${wanted} was not reached in ${seconds} s by endpoints ${behind.map(({ id, status }) => `${id} (${status.state}, ${status.policy.realized['policy-revision']})`).join(', ')}`)
+    await new Promise((resolve) => setTimeout(resolve, 250))
+  }
+}
+
+const numeric = { numeric: { type: 'bool', short: 'n', usage: 'Do not resolve IDs' } } as const
+const policyMaps = async (parsed: ParsedFlags, path: string, text: (maps: tables.PolicyMap[], labels: Map<number, string[]> | undefined) => string): Promise<string> => {
+  const maps = [await fetch<tables.PolicyMap | tables.PolicyMap[]>(path, 'Cannot get policy map')].flat()
+  const labels = flag(parsed, 'numeric') ? undefined : await identities()
+  return render(parsed, maps, (it) => text(it, labels))
+}
+
+const bpf: Group = {
+  short: 'Direct access to local BPF maps',
+  commands: {
+    tunnel: { short: 'Tunnel endpoint map', commands: { list: show<TunnelEntry[]>('List tunnel endpoint entries', '/v1/map/tunnel', 'Unable to open map', tables.tunnelTable) } },
+    lb: {
+      short: 'Load-balancing configuration',
+      commands: {
+        list: {
+          short: 'List load-balancing configuration', flags: { ...outputFlags, revnat: { type: 'bool', usage: 'List reverse NAT entries' } },
+          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), flag(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
+        },
+      },
+    },
+    ct: {
+      short: 'Connection tracking tables',
+      commands: { list: { short: 'List connection tracking entries', usage: '( <endpoint identifier> | global )', ...one, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<ConntrackEntry[]>('/v1/map/ct', 'Unable to open map'), tables.conntrackList) } },
+    },
+    ipcache: { short: 'Manage the IPCache mappings for IP/CIDR <-> Identity', commands: { list: show<{ ip: string; identity: number; node?: string }[]>('List endpoint IPs (local and remote) and their corresponding security identities', '/v1/map/ipcache', 'Unable to open map', tables.ipcacheTable) } },
+    endpoint: { short: 'Local endpoint map', commands: { list: show<tables.EndpointMap>('List local endpoint entries', '/v1/map/endpoint', 'Unable to open map', tables.bpfEndpointTable) } },
+    metrics: { short: 'BPF datapath traffic metrics', commands: { list: show<Parameters<typeof tables.metricsTable>[0]>('List BPF datapath traffic metrics', '/v1/map/metrics', 'Unable to open map', tables.metricsTable) } },
+    policy: {
+      short: 'Manage policy related BPF maps',
+      commands: {
+        get: { short: 'List contents of a policy BPF map', usage: '<endpoint id>', ...one, flags: { ...outputFlags, ...numeric }, run: (parsed) => policyMaps(parsed, `/v1/map/policy/${encodeURIComponent(parsed.args[0]!)}`, ([map], labels) => tables.policyTable(map!, labels)) },
+        list: { short: 'List contents of all policy BPF maps', flags: { ...outputFlags, ...numeric }, run: (parsed) => policyMaps(parsed, '/v1/map/policy', (maps, labels) => maps.map((map) => `Endpoint ID: ${map.id}\n\n${tables.policyTable(map, labels)}\n`).join('')) },
+      },
+    },
+  },
+}
+
+export const root: Group = {
+  short: 'CLI for interacting with the local Cilium Agent',
+  commands: {
+    status, config, endpoint, identity, service, policy, bpf,
+    node: { short: 'Manage cluster nodes', commands: { list: show<Parameters<typeof tables.nodeTable>[0]>('List nodes', '/v1/node', 'Cannot get node list', tables.nodeTable) } },
+    monitor: { short: 'Display BPF program events', flags: monitorFlags, run: (parsed) => monitor(parsed) },
+    version: { short: 'Print version information', run: async () => `Client: ${version} node ${process.version} linux/${process.arch}\nDaemon: ${await get<string>('/v1/version').catch(() => 'unreachable')} linux/${process.arch}\n` },
+  },
+}

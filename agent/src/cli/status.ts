@@ -1,0 +1,44 @@
+import type { State, StatusModel } from '../api/models.ts'
+import { tabulate } from '../text/tabwriter.ts'
+
+/** `cilium status` as Cilium prints it; what lash hasn't (health daemon, IPv6, proxy) is left out or Disabled. */
+export function statusText(status: StatusModel, options: { allControllers: boolean; now: number }): string {
+  const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers } = status
+  const failing = controllers.filter((it) => it.status['consecutive-failure-count'] > 0)
+  const state = (name: string, { state, msg = '' }: State) => `${name}\t${state}\t${msg}`
+  const head = tabulate([
+    state('KVStore:', kvstore), state('ContainerRuntime:', status['container-runtime']), state('Kubernetes:', kubernetes),
+    `Kubernetes APIs:\t[${(kubernetes['k8s-api-versions'] ?? []).map((name) => `"${name}"`).join(', ')}]`,
+    state('Cilium:', cilium),
+    `NodeMonitor:\tListening for events on ${nodeMonitor.cpus} CPUs with ${nodeMonitor.npages}x${nodeMonitor.pagesize} of shared memory`,
+    ...(nodeMonitor.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
+    'Cilium health daemon:\tDisabled\t',
+    `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
+    `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
+  ])
+  const shown = options.allControllers ? controllers : failing
+  return head + (shown.length === 0 ? '' : controllerTable(shown, options.now))
+}
+
+function controllerTable(controllers: StatusModel['controllers'], now: number): string {
+  const rows = controllers.map(({ name, status }) => {
+    const ago = (time: string | undefined) => (time === undefined ? 'never' : `${goDuration(Math.floor((now - Date.parse(time)) / 1000))} ago`)
+    return `  ${name}\t${ago(status['last-success-timestamp'])}\t${ago(status['last-failure-timestamp'])}\t${status['consecutive-failure-count']}\t${status['last-failure-msg'] ?? 'no error'}\t`
+  })
+  return tabulate(['  Name\tLast success\tLast error\tCount\tMessage', ...rows.sort()], { minWidth: 0 })
+}
+
+function goDuration(seconds: number): string {
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+  return h > 0 ? `${h}h${m}m${s}s` : m > 0 ? `${m}m${s}s` : `${s}s`
+}
+
+/** `OK`, or `error in X: …`; the first thing that is wrong. */
+export function briefText(status: StatusModel): string {
+  const unhealthy = ({ state }: State) => state === 'Warning' || state === 'Failure'
+  const parts: [string, State][] = [['kvstore', status.kvstore], ['container runtime', status['container-runtime']], ['kubernetes', status.kubernetes], ['cilium', status.cilium]]
+  const found = parts.find(([, state]) => unhealthy(state))
+  if (found !== undefined) return `error in ${found[0]}: ${found[1].msg ?? ''}`
+  const controller = status.controllers.find((it) => it.status['consecutive-failure-count'] > 0)
+  return controller === undefined ? 'OK' : `error in controller ${controller.name}: ${controller.status['last-failure-msg'] ?? ''}`
+}

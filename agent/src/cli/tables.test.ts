@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import type { EndpointModel, IdentityModel, ServiceModel, StatusModel } from '../api/models.ts'
+import { sortedJson } from '../text/gojson.ts'
+import { recorded } from '../testing/recorded.ts'
+import { briefText, statusText } from './status.ts'
+import * as tables from './tables.ts'
+
+const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
+/** Upstream prints maps in random order. */
+const sorted = (text: string): string[] => lines(text).sort()
+
+const ep = (id: number, enabled: 'none' | 'ingress', identity: number, label: string, ipv4: string): EndpointModel => ({
+  id,
+  status: {
+    state: 'ready', identity: { id: identity, labels: [label], labelsSHA256: '' }, 'external-identifiers': { 'container-id': '', 'pod-name': '' }, labels: { 'security-relevant': [label] },
+    networking: { addressing: [{ ipv4 }], mac: '', 'host-mac': '', 'interface-index': 0, 'interface-name': '' },
+    policy: { realized: { id: identity, 'policy-enabled': enabled, 'policy-revision': 5, 'allowed-ingress-identities': [], 'allowed-egress-identities': [] } }, log: [],
+  },
+})
+
+describe('tables are as Cilium 1.2.5 recorded them', () => {
+  it('endpoint list, but for IPv6 addresses', () => {
+    const endpoints = [ep(65373, 'none', 31540, 'mesos:id=c1', '10.11.120.83'), ep(31837, 'ingress', 7111, 'mesos:id=c2', '10.11.240.119'), ep(61431, 'none', 4, 'reserved:health', '10.11.72.163'), ep(62333, 'none', 26716, 'mesos:id=c3', '10.11.131.167')]
+    // Without addresses that column is as wide as its title: 7 characters in place of 21.
+    const narrow = recorded('cli-endpoint_list.txt').split('\n').map((line) => line.slice(0, 89) + (line.startsWith('ENDPOINT') ? 'IPv6   ' : ' '.repeat(line === '' ? 0 : 7)) + line.slice(110)).join('\n')
+    expect(tables.endpointTable(endpoints)).toBe(narrow)
+  })
+
+  it('further labels on rows of their own', () => {
+    const endpoint = ep(1, 'none', 300, 'k8s:a=b', '10.0.0.1')
+    endpoint.status.labels['security-relevant'] = ['k8s:io.kubernetes.pod.namespace=x', 'k8s:a=b']
+    expect(lines(tables.endpointTable([endpoint])).slice(2).map((line) => line.trimEnd().replace(/ {2,}/g, '|'))).toEqual(['1|Disabled|Disabled|300|k8s:a=b|10.0.0.1|ready', '|k8s:io.kubernetes.pod.namespace=x'])
+  })
+
+  it('identity list', () => {
+    const identities = JSON.parse(recorded('cli-identity_list_o_json.txt')) as IdentityModel[]
+    expect(sorted(tables.identityTable(identities))).toEqual(sorted(recorded('cli-identity_list.txt')))
+    expect(sortedJson(identities, 2) + '\n').toBe(recorded('cli-identity_list_o_json.txt'))
+  })
+
+  it('service list', () => {
+    const services = JSON.parse(recorded('cli-service_list_o_json.txt')) as ServiceModel[]
+    expect(tables.serviceTable(services.map(({ status }) => status.realized))).toBe(recorded('cli-service_list.txt'))
+    expect(sortedJson(services, 2) + '\n').toBe(recorded('cli-service_list_o_json.txt'))
+  })
+
+  const services = [
+    { id: 2, frontend: { ip: '10.96.0.10', port: 53, protocol: 'UDP' as const }, backends: [{ ip: '10.11.240.119', port: 53 }] },
+    { id: 1, frontend: { ip: '10.96.0.1', port: 80, protocol: 'TCP' as const }, backends: [{ ip: '10.11.240.119', port: 8080 }, { ip: '10.11.240.119', port: 8081 }] },
+  ]
+
+  it('bpf lb list', () => {
+    const cells = (text: string) => lines(text).map((line) => line.slice(18)).sort()
+    expect(cells(tables.lbTable(services))).toEqual(cells(recorded('cli-bpf_lb_list.txt')))
+    expect(tables.revnatTable(services)).toBe(recorded('cli-bpf_lb_list_revnat.txt'))
+  })
+
+  it('bpf endpoint list', () => {
+    const text = lines(recorded('cli-bpf_endpoint_list.txt')).filter((line) => !line.includes('::')).map((line) => line.replace(/^(\S+(?: \S+)?) +/, (_, key: string) => key.padEnd(16)))
+    const entry = (ip: string, id: number, ifindex: number, mac: string, nodeMac: string) => ({ ip, id, ifindex, mac, nodeMac, identity: 0 })
+    const made = tables.bpfEndpointTable([
+      entry('10.0.2.15', 0, 0, '', ''), entry('10.11.0.1', 0, 0, '', ''), entry('10.11.72.163', 61431, 17, 'aa:41:90:35:ed:83', 'd2:89:7b:72:b8:41'), entry('10.11.240.119', 31837, 21, '5e:39:3c:b6:5f:3c', '92:8f:60:a3:1e:7f'),
+      entry('10.11.120.83', 65373, 19, '16:6a:3d:96:00:da', '6a:31:f0:e2:e4:df'), entry('10.11.131.167', 62333, 23, '6a:75:94:2a:2d:3f', 'de:8d:c8:37:2a:54'),
+    ])
+    expect(sorted(made)).toEqual(text.sort())
+  })
+
+  it('bpf ct list global', () => {
+    const source = lines(recorded('cli-bpf_ct_list_global.txt')).filter((line) => !line.startsWith('ICMPv6'))
+    const entries = source.map((line) => {
+      const match = /^(\w+) (\w+) ([\d.]+):(\d+) -> ([\d.]+):(\d+) (related )? expires=(\d+) rx_packets=(\d+) rx_bytes=(\d+) tx_packets=(\d+) tx_bytes=(\d+) flags=(\w+) revnat=(\d+) src_sec_id=(\d+)$/.exec(line)!
+      const number = (i: number) => Number(match[i])
+      return {
+        protocol: { ICMP: 1, TCP: 6, UDP: 17 }[match[1]!]!, direction: match[2] as 'IN' | 'OUT', src: match[3]!, srcPort: number(4), dst: match[5]!, dstPort: number(6), related: match[7] !== undefined,
+        expires: number(8), rxPackets: number(9), rxBytes: number(10), txPackets: number(11), txBytes: number(12), flags: parseInt(match[13]!, 16), revnat: number(14), sourceIdentity: number(15),
+      }
+    })
+    expect(lines(tables.conntrackList(entries))).toEqual(source.sort())
+  })
+
+  it('bpf metrics list', () => {
+    const made = tables.metricsTable([
+      { reason: 0, direction: 'egress', packets: 34, bytes: 3004 }, { reason: 133, direction: 'ingress', packets: 6, bytes: 536 }, { reason: 0, direction: 'ingress', packets: 35, bytes: 3246 },
+      { reason: 131, direction: 'egress', packets: 8, bytes: 560 }, { reason: 151, direction: 'ingress', packets: 0, bytes: 0 },
+    ])
+    expect(sorted(made)).toEqual(sorted(recorded('cli-bpf_metrics_list.txt')))
+  })
+
+  it('bpf tunnel list and bpf ipcache list when they are empty', () => {
+    expect(tables.tunnelTable([])).toBe(recorded('cli-bpf_tunnel_list.txt'))
+    expect(tables.ipcacheTable([])).toBe(recorded('cli-bpf_ipcache_list.txt'))
+  })
+
+  it('bpf tunnel list in order of prefixes', () => {
+    expect(tables.tunnelTable([{ prefix: '10.244.10.0/24', node: '192.168.77.13' }, { prefix: '10.244.2.0/24', node: '192.168.77.12' }])).toBe('TUNNEL           VALUE           \n10.244.2.0/24    192.168.77.12   \n10.244.10.0/24   192.168.77.13   \n')
+  })
+
+  it('config', () => {
+    const options = { Debug: 'Enabled', Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', DropNotification: 'Enabled', MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled', TraceNotification: 'Enabled' }
+    expect(tables.configList({ immutable: {}, realized: { options, 'policy-enforcement': 'default' }, 'k8s-configuration': '', 'k8s-endpoint': '', nodeMonitor: { npages: 64 } })).toBe(recorded('cli-config.txt'))
+  })
+
+  it('endpoint log', () => {
+    const source = recorded('cli-endpoint_log.txt')
+    const log = lines(source).slice(1).map((line) => { const [timestamp = '', code, state, message = ''] = line.split(/ {2,}/); return { timestamp, code, state, message } as Parameters<typeof tables.endpointLog>[0][number] })
+    expect(tables.endpointLog(log)).toBe(source)
+  })
+
+  it('node list', () => {
+    expect(tables.nodeTable([{ name: 'cilvm', ipv4: '10.0.2.15', podCIDR: '10.11.0.0/16' }])).toBe(recorded('cli-node_list.txt').replace('fd02:1:1:0:1::/112', '<nil>').replace('IPv6 Address   Endpoint CIDR', 'IPv6 Address   Endpoint CIDR'))
+  })
+})
+
+describe('status', () => {
+  const status: StatusModel = {
+    kvstore: { state: 'Ok', msg: 'Disabled' }, 'container-runtime': { state: 'Disabled' }, kubernetes: { state: 'Ok', msg: '1.20 (v1.20.2) [linux/amd64]', 'k8s-api-versions': ['core/v1::Node'] }, cilium: { state: 'Ok', msg: 'OK' },
+    nodeMonitor: { cpus: 2, npages: 64, pagesize: 4096 }, ipam: { ipv4: ['10.11.0.1', '10.11.0.2'], capacity: 254 },
+    controllers: [
+      { name: 'b', status: { 'success-count': 1, 'failure-count': 0, 'consecutive-failure-count': 0, 'last-success-timestamp': '2026-01-01T00:00:00Z' } },
+      { name: 'a-longer-name', status: { 'success-count': 0, 'failure-count': 3, 'consecutive-failure-count': 3, 'last-failure-timestamp': '2026-01-01T00:01:57Z', 'last-failure-msg': 'boom' } },
+    ],
+  }
+  const now = Date.parse('2026-01-01T00:02:03Z')
+
+  it('is in columns as Cilium has them', () => {
+    expect(statusText(status, { allControllers: true, now })).toBe([
+      'KVStore:                Ok         Disabled', 'ContainerRuntime:       Disabled   ', 'Kubernetes:             Ok         1.20 (v1.20.2) [linux/amd64]', 'Kubernetes APIs:        ["core/v1::Node"]',
+      'Cilium:                 Ok   OK', 'NodeMonitor:            Listening for events on 2 CPUs with 64x4096 of shared memory', 'Cilium health daemon:   Disabled   ', 'IPv4 address pool:      2/254 allocated',
+      'Controller Status:      1/2 healthy', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
+    ].join('\n'))
+    expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, now }).split('\n')[5])
+    expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
+  })
+
+  it('is one word when all is well, and else the first thing that is not', () => {
+    expect(briefText({ ...status, controllers: [] }) + '\n').toBe(recorded('cli-status_brief.txt'))
+    expect(briefText(status)).toBe('error in controller a-longer-name: boom')
+    expect(briefText({ ...status, kubernetes: { state: 'Failure', msg: 'gone' } })).toBe('error in kubernetes: gone')
+  })
+})

@@ -1,0 +1,15 @@
+export const toNumber = (ip: string): number => ip.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
+export const toIP = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.')
+
+/** First and last address of a prefix, as numbers. Throws on what isn't an IPv4 prefix. */
+export function range(cidr: string): { first: number; last: number } {
+  const match = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(cidr)
+  const bits = Number(match?.[2])
+  if (match === null || bits > 32 || match[1]!.split('.').some((octet) => Number(octet) > 255)) throw new Error(`${JSON.stringify(cidr)} is not an IPv4 prefix such as 10.244.1.0/24`)
+  const size = 2 ** (32 - bits)
+  const first = Math.floor(toNumber(match[1]!) / size) * size
+  return { first, last: first + size - 1 }
+}
+
+/** The router's address of a pod CIDR: the one after the network's. */
+export const firstAddress = (cidr: string): string => toIP(range(cidr).first + 1)

@@ -1,0 +1,189 @@
+/** bpf(2): maps, programs, pins. */
+import fs from 'node:fs'
+import os from 'node:os'
+import { DatapathError, errnoName, systemError } from './errors.ts'
+import { allocate, bpfCall, errno, withMemory, type Memory } from './system.ts'
+
+const SYS_BPF = 321
+const COMMAND = { mapCreate: 0, lookup: 1, update: 2, delete: 3, nextKey: 4, programLoad: 5, pin: 6, get: 7 } as const
+const ATTR_SIZE = 48
+const { ENOENT, EPERM, ENOSPC } = os.constants.errno
+
+export const MAP_TYPE = { hash: 1, array: 2, programArray: 3, perfEventArray: 4, perCpuHash: 5 } as const
+
+/** As in the object's "maps" section; sizes in bytes. */
+export interface MapShape { type: number; keySize: number; valueSize: number; maxEntries: number; flags: number }
+
+// One scratch area for all calls: they are synchronous, and nothing in it outlives one.
+const scratch = allocate(1 << 20)
+const attr = scratch.bytes.subarray(0, 256)
+const AREA = { key: 1 << 12, nextKey: 1 << 13, value: 1 << 14 } as const
+const at = (offset: number): bigint => scratch.address + BigInt(offset)
+
+/** Negative errno, or the result. `write` fills the zeroed bpf_attr. */
+function bpf(command: number, write: (attr: Buffer) => void, size = ATTR_SIZE): number {
+  attr.fill(0, 0, size)
+  write(attr)
+  const result = bpfCall(SYS_BPF, command, scratch.pointer, size)
+  return result < 0 ? -errno() : result
+}
+
+export function createMap(name: string, shape: MapShape): number {
+  const fd = bpf(COMMAND.mapCreate, (a) => {
+    [shape.type, shape.keySize, shape.valueSize, shape.maxEntries, shape.flags].forEach((word, i) => a.writeUInt32LE(word, 4 * i))
+  })
+  if (fd >= 0) return fd
+  const hint = -fd === EPERM ? 'run as root; before Linux 5.11 RLIMIT_MEMLOCK counts too' : undefined
+  throw systemError(`creating BPF map ${name} (type ${shape.type}, ${shape.maxEntries} entries)`, -fd, hint)
+}
+
+function writePath(path: string): void {
+  scratch.bytes.write(`${path}\0`, AREA.value)
+}
+
+/** Pins a map or program on bpffs. */
+export function pin(fd: number, path: string): void {
+  writePath(path)
+  const result = bpf(COMMAND.pin, (a) => { a.writeBigUInt64LE(at(AREA.value), 0); a.writeUInt32LE(fd, 8) })
+  if (result < 0) throw systemError(`pinning ${path}`, -result)
+}
+
+/** Descriptor of a pinned object; undefined when there is none. */
+export function openPinned(path: string): number | undefined {
+  writePath(path)
+  const fd = bpf(COMMAND.get, (a) => a.writeBigUInt64LE(at(AREA.value), 0))
+  if (fd >= 0) return fd
+  if (-fd === ENOENT) return undefined
+  throw systemError(`opening pinned ${path}`, -fd)
+}
+
+/** A map's shape from /proc, which 4.9 has too (object info by descriptor is 4.13). */
+export function mapShape(fd: number): MapShape {
+  const text = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(text)?.[1] ?? 0)
+  return { type: field('map_type'), keySize: field('key_size'), valueSize: field('value_size'), maxEntries: field('max_entries'), flags: field('map_flags') }
+}
+
+export interface LoadedProgram { fd: number; /** The verifier's own count of instructions it processed, when asked for. */ processed: number | undefined }
+
+/**
+ * Loads a tc program. When the verifier refuses, it is asked once more for its log; the message has the log's end and the error the whole of it.
+ * @param stats ask for the log on success too
+ */
+export function loadProgram(name: string, instructions: Buffer, license: string, stats = false): LoadedProgram {
+  return withMemory(instructions.length, (code) => {
+    instructions.copy(code.bytes)
+    scratch.bytes.write(`${license}\0`, AREA.value)
+    const count = instructions.length / 8
+    const { fd, processed } = stats ? withMemory(LOG_SIZE, (log) => ({ fd: load(code, count, log), processed: processedIn(logText(log)) }))
+      : { fd: load(code, count), processed: undefined }
+    if (fd < 0) throw refused(name, -fd, code, count)
+    return { fd, processed }
+  })
+}
+
+const processedIn = (log: string): number => Number(/processed (\d+) insns/.exec(log)?.[1] ?? 0)
+
+/** What 4.9 allows at most is 16 MiB. */
+const LOG_SIZE = 8 << 20
+
+function load(code: Memory, count: number, log?: Memory): number {
+  const PROGRAM_TYPE_SCHED_CLS = 3
+  return bpf(COMMAND.programLoad, (a) => {
+    a.writeUInt32LE(PROGRAM_TYPE_SCHED_CLS, 0)
+    a.writeUInt32LE(count, 4)
+    a.writeBigUInt64LE(code.address, 8)
+    a.writeBigUInt64LE(at(AREA.value), 16)
+    if (log === undefined) return
+    a.writeUInt32LE(1, 24)
+    a.writeUInt32LE(log.bytes.length, 28)
+    a.writeBigUInt64LE(log.address, 32)
+  })
+}
+
+function logText(log: Memory): string {
+  return log.bytes.toString('utf8', 0, log.bytes.indexOf(0))
+}
+
+function refused(name: string, code: number, program: Memory, count: number): DatapathError {
+  const text = withMemory(LOG_SIZE, (log) => {
+    load(program, count, log)
+    return logText(log)
+  })
+  const tail = text.trimEnd().split('\n').slice(-25).join('\n')
+  const reason = text === '' ? (code === EPERM ? ' (run as root; before Linux 5.11 RLIMIT_MEMLOCK counts too)' : '') : `; the verifier says:\n${tail}`
+  return new DatapathError(`loading BPF program ${name} (${count} instructions): ${errnoName(code)}${code === ENOSPC ? ' (log too long)' : ''}${reason}`,
+    { errno: code, verifierLog: text })
+}
+
+/** A map by its descriptor. Keys and values are raw bytes as in agent/bpf/lib/maps.h. */
+export class BpfMap {
+  readonly name: string
+  readonly fd: number
+  readonly shape: MapShape
+  /** Bytes of a value as system calls see it: for per-CPU maps one after the other for every possible CPU. */
+  private readonly valueBytes: number
+
+  constructor(name: string, fd: number, shape: MapShape, cpus: number) {
+    this.name = name
+    this.fd = fd
+    this.shape = shape
+    this.valueBytes = shape.type === MAP_TYPE.perCpuHash ? Math.ceil(shape.valueSize / 8) * 8 * cpus : shape.valueSize
+  }
+
+  /** `target` is where the value or next key is; a deletion has none, and is refused if there is one. */
+  private call(command: number, key: Buffer, target?: number): number {
+    if (key.length !== this.shape.keySize) throw new RangeError(`map ${this.name}: key of ${key.length} bytes, ${this.shape.keySize} expected`)
+    key.copy(scratch.bytes, AREA.key)
+    return bpf(command, (a) => {
+      a.writeUInt32LE(this.fd, 0)
+      a.writeBigUInt64LE(at(AREA.key), 8)
+      if (target !== undefined) a.writeBigUInt64LE(at(target), 16)
+    }, 32)
+  }
+
+  lookup(key: Buffer): Buffer | undefined {
+    const result = this.call(COMMAND.lookup, key, AREA.value)
+    if (result < 0) {
+      if (-result === ENOENT) return undefined
+      throw systemError(`looking up in map ${this.name}`, -result)
+    }
+    return Buffer.from(scratch.bytes.subarray(AREA.value, AREA.value + this.valueBytes))
+  }
+
+  update(key: Buffer, value: Buffer): void {
+    if (value.length !== this.valueBytes) throw new RangeError(`map ${this.name}: value of ${value.length} bytes, ${this.valueBytes} expected`)
+    value.copy(scratch.bytes, AREA.value)
+    const result = this.call(COMMAND.update, key, AREA.value)
+    if (result < 0) throw systemError(`updating map ${this.name}`, -result, FULL.includes(-result) ? `it is full (${this.shape.maxEntries} entries)` : undefined)
+  }
+
+  /** false when there was none. */
+  delete(key: Buffer): boolean {
+    const result = this.call(COMMAND.delete, key)
+    if (result < 0 && -result !== ENOENT) throw systemError(`deleting from map ${this.name}`, -result)
+    return result >= 0
+  }
+
+  /** All keys. Kernels before 4.12 want a key to start after: one that isn't there gives the first. */
+  keys(): Buffer[] {
+    const seen = new Map<string, Buffer>()
+    let key: Buffer = Buffer.alloc(this.shape.keySize, 0xff)
+    // A key deleted under us sends the walk back to the start: hence a limit, and no duplicates.
+    for (let steps = 0; steps < 2 * this.shape.maxEntries + 16; steps++) {
+      if (this.call(COMMAND.nextKey, key, AREA.nextKey) < 0) break
+      key = Buffer.from(scratch.bytes.subarray(AREA.nextKey, AREA.nextKey + this.shape.keySize))
+      seen.set(key.toString('latin1'), key)
+    }
+    return [...seen.values()]
+  }
+
+  entries(): [key: Buffer, value: Buffer][] {
+    return this.keys().flatMap((key) => {
+      const value = this.lookup(key)
+      return value === undefined ? [] : [[key, value]]
+    })
+  }
+}
+
+const FULL: readonly number[] = [os.constants.errno.E2BIG, os.constants.errno.ENOMEM]

@@ -1,0 +1,28 @@
+/** The connection table, as read and swept from user space. */
+import type { BpfMap } from './bpf.ts'
+import { ipv4Bytes } from './address.ts'
+import { decodeConntrack } from './layouts.ts'
+import type { ConntrackEntry } from './types.ts'
+
+/** CLOCK_MONOTONIC in seconds: the clock of bpf_ktime_get_ns(). */
+export function monotonicSeconds(): number {
+  return Number(process.hrtime.bigint() / 1_000_000_000n)
+}
+
+export function listConntrack(map: BpfMap): ConntrackEntry[] {
+  const now = monotonicSeconds()
+  return map.entries().map(([key, value]) => decodeConntrack(key, value, now))
+}
+
+/** Deletes expired entries; returns how many. Programs take no notice of those, but only this makes room. */
+export function collectConntrack(map: BpfMap): number {
+  const now = monotonicSeconds()
+  const expired = map.entries().filter(([key, value]) => decodeConntrack(key, value, now).expires < 0)
+  return expired.filter(([key]) => map.delete(key)).length
+}
+
+/** Forgets the flows of an address, which may soon be another pod's. */
+export function forgetAddress(map: BpfMap, ip: string): void {
+  const address = ipv4Bytes(ip)
+  for (const key of map.keys()) if (key.subarray(0, 4).equals(address) || key.subarray(4, 8).equals(address)) map.delete(key)
+}

@@ -1,0 +1,336 @@
+/**
+ * The datapath on this machine's kernel: two nodes and their pods as network namespaces. Needs root, clang and iproute2.
+ *
+ *   npx vitest run --config agent/src/datapath/vitest.integration.config.ts
+ */
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TRACE_POINT, TRACE_STATE } from './events.ts'
+import { Lab, type Agent, type Helper, type LabNode, type Pod } from './testing/lab.ts'
+import type { ConntrackEntry, Datapath, ServiceSpec } from './types.ts'
+
+const bpf = path.join(import.meta.dirname, '../../bpf')
+const FAULTS = ['POLICY_FORGETS_DROP', 'TUNNEL_BYPASS', 'SERVICE_ONE_BACKEND', 'MONITOR_LOSES_DROPS', 'NO_REVERSE_NAT', 'WRONG_VNI', 'WRONG_DROP_REASON',
+  'SWAPPED_IDENTITIES']
+
+function compile(folder: string, fault?: string): string {
+  const object = path.join(folder, `lash${fault ?? ''}.o`)
+  execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-Werror', '-I', bpf, ...(fault === undefined ? [] : [`-DFAULT_${fault}`]),
+    '-c', path.join(bpf, 'lash.c'), '-o', object])
+  return object
+}
+
+interface World { lab: Lab; n1: LabNode; n2: LabNode; a1: Agent; a2: Agent; client: Pod; near: Pod; far: Pod }
+
+/** Two nodes; client and near on the first, far on the second; each pod and each host serves on port 8080. */
+async function world(objectFile: string, debug = false): Promise<World> {
+  const lab = new Lab()
+  try {
+    const n1 = lab.node(1, objectFile, debug), n2 = lab.node(2, objectFile, debug)
+    lab.wire(n1, n2)
+    const [a1, a2] = [await n1.start(), await n2.start()]
+    const [client, near, far] = [await n1.addPod(10, 1010), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
+    await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
+    for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
+    await a1.call('upsertTunnel', { prefix: n2.config.podCIDR, node: n2.config.nodeIPv4 })
+    await a2.call('upsertTunnel', { prefix: n1.config.podCIDR, node: n1.config.nodeIPv4 })
+    await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [n2.netns, 'host2']]
+      .map(([netns, name]) => lab.helper(netns!, 'serve', name!, '8080')))
+    return { lab, n1, n2, a1, a2, client, near, far }
+  } catch (error) {
+    await lab.close()
+    throw error
+  }
+}
+
+describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () => {
+  let folder: string, w: World
+  const service = (id: number, ip: string, protocol: 'TCP' | 'UDP', ...backends: [ip: string, port: number][]): ServiceSpec =>
+    ({ id, frontend: { ip, port: 80, protocol }, backends: backends.map(([backend, port]) => ({ ip: backend, port })) })
+
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-integration-'))
+    w = await world(compile(folder))
+  }, 60_000)
+  afterAll(async () => {
+    await w.lab.close()
+    fs.rmSync(folder, { recursive: true })
+  }, 60_000)
+
+  test('a pod has its address, and a route to everything by its router', () => {
+    const show = (...args: string[]): string => execFileSync('ip', ['-n', w.client.netns, ...args], { encoding: 'utf8' })
+    expect(show('addr', 'show', 'eth0')).toContain(`inet ${w.client.ip}/32 scope global eth0`)
+    expect(show('addr', 'show', 'eth0')).toContain('mtu 1400')
+    expect(show('addr', 'show', 'eth0')).not.toContain('inet6')
+    expect(show('route')).toMatch(/^default via 10\.244\.1\.1 dev eth0/)
+  })
+
+  test('pods of one node reach each other, and the monitor sees both ends', async () => {
+    const seen = w.a1.events.length
+    expect(await w.lab.run(w.client.netns, 'ping', w.near.ip)).toMatchObject({ reply: 'type 0', from: w.near.ip, ttl: 63 })
+    expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toEqual({ reply: `near ${w.client.ip}`, from: `${w.near.ip}:8080` })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromEndpoint, source: 10, srcIdentity: 1010 }, seen)).toBeDefined()
+    expect(await w.a1.event({
+      type: 'trace', point: TRACE_POINT.toEndpoint, source: 11, dstId: 11, srcIdentity: 1010, dstIdentity: 1011, state: TRACE_STATE.new, ifindex: w.near.link.ifindex,
+    }, seen)).toBeDefined()
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 10, srcIdentity: 1011, dstIdentity: 1010, state: TRACE_STATE.reply }, seen)).toBeDefined()
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 11, state: TRACE_STATE.established }, seen)).toBeDefined()
+  })
+
+  test('pods of two nodes talk by VXLAN, its network identifier being the sender\'s identity', async () => {
+    const wire = await w.lab.helper(w.n2.netns, 'sniff', 'eth1')
+    expect(await w.lab.run(w.client.netns, 'tcp', w.far.ip, '8080')).toEqual({ reply: `far ${w.client.ip}`, from: `${w.far.ip}:8080` })
+    expect(await w.lab.run(w.client.netns, 'big', w.far.ip, '8080')).toMatchObject({ from: `${w.far.ip}:8080` })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toOverlay, source: 10, srcIdentity: 1010, dstIdentity: 2010 })).toBeDefined()
+    expect(await w.a2.event({ type: 'trace', point: TRACE_POINT.fromOverlay, srcIdentity: 1010 })).toBeDefined()
+    const frames = wire.lines.slice(1).map((line) => Buffer.from(line, 'hex')).filter((frame) => frame.readUInt16BE(12) === 0x0800)
+    const vxlan = frames.filter((frame) => frame.readUInt8(23) === 17 && frame.readUInt16BE(36) === 8472)
+    expect(new Set(vxlan.map((frame) => frame.readUIntBE(46, 3)))).toEqual(new Set([1010, 2010]))
+    expect(frames.filter((frame) => [...frame.subarray(26, 30)].join('.') === w.client.ip)).toEqual([])
+    wire.stop()
+  })
+
+  test('hosts and pods reach each other on both nodes', async () => {
+    const { n1, n2, client, far } = w
+    expect(await w.lab.run(n1.netns, 'tcp', client.ip, '8080')).toMatchObject({ reply: `client ${n1.config.routerIPv4}` })
+    expect(await w.lab.run(n1.netns, 'tcp', far.ip, '8080')).toMatchObject({ reply: `far ${n1.config.routerIPv4}` })
+    expect(await w.lab.run(client.netns, 'tcp', n1.config.nodeIPv4, '8080')).toMatchObject({ reply: `host1 ${client.ip}` })
+    expect(await w.lab.run(client.netns, 'tcp', n2.config.nodeIPv4, '8080')).toMatchObject({ reply: `host2 ${client.ip}` })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromHost, srcIdentity: 1 })).toBeDefined()
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toHost, source: 10, dstIdentity: 1 })).toBeDefined()
+  })
+
+  describe.each(['TCP', 'UDP'] as const)('a %s service with two backends', (protocol) => {
+    const vip = protocol === 'TCP' ? '10.96.0.10' : '10.96.0.11', mode = protocol.toLowerCase()
+    beforeAll(() => w.a1.call('upsertService', service(protocol === 'TCP' ? 1 : 2, vip, protocol, [w.near.ip, 8080], [w.far.ip, 8080])))
+
+    test.each(['pod', 'host'])('reaches both from a %s, each answering as the service', async (from) => {
+      const netns = from === 'pod' ? w.client.netns : w.n1.netns
+      const answers = await Promise.all(Array.from({ length: 12 }, () => w.lab.run(netns, mode, vip, '80')))
+      expect(new Set(answers.map(({ from: address }) => address))).toEqual(new Set([`${vip}:80`]))
+      expect(new Set(answers.map(({ reply }) => reply?.split(' ')[0]))).toEqual(new Set(['near', 'far']))
+    })
+
+    test('keeps a flow at its backend while that exists, wherever its slot is, and no longer', async () => {
+      const ask = async (): Promise<string | undefined> => (await w.lab.run(w.client.netns, 'udp', vip, '80', '40000')).reply?.split(' ')[0]
+      if (protocol === 'TCP') return
+      const first = await ask()
+      const [kept, other] = first === 'near' ? [w.near, w.far] : [w.far, w.near]
+      await w.a1.call('upsertService', service(2, vip, 'UDP', [other.ip, 8080], [kept.ip, 8080], [other.ip, 8080], [other.ip, 8080]))
+      for (let i = 0; i < 4; i++) expect(await ask()).toBe(first)
+      await w.a1.call('upsertService', service(2, vip, 'UDP', [other.ip, 8080]))
+      expect(await ask()).not.toBe(first)
+    })
+  })
+
+  test('a service is listed as the maps have it, and gone when deleted', async () => {
+    const spec = service(9, '10.96.0.99', 'TCP', [w.near.ip, 1], [w.far.ip, 2])
+    await w.a1.call('upsertService', spec)
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 9)).toEqual(spec)
+    await w.a1.call('upsertService', { ...spec, backends: spec.backends.slice(1) })
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 9)?.backends).toEqual(spec.backends.slice(1))
+    await w.a1.call('deleteService', spec.frontend)
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 9)).toBeUndefined()
+  })
+
+  test('a service without backends drops as that', async () => {
+    await w.a1.call('upsertService', service(3, '10.96.0.12', 'TCP'))
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.12', '80')).toEqual({ error: 'timeout' })
+    expect(await w.a1.event({ type: 'drop', reason: 158, source: 10, srcIdentity: 1010 })).toBeDefined()
+  })
+
+  test('a backend on the host\'s loopback serves pods, and the host itself', async () => {
+    await w.a1.call('upsertService', service(4, '10.96.0.1', 'TCP', ['172.31.255.1', 8080]))
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.1', '80')).toEqual({ reply: `host1 ${w.client.ip}`, from: '10.96.0.1:80' })
+    expect(await w.lab.run(w.n1.netns, 'tcp', '10.96.0.1', '80')).toEqual({ reply: 'host1 169.254.42.1', from: '10.96.0.1:80' })
+  })
+
+  test('a pod reaches itself through its own service', async () => {
+    await w.a1.call('upsertService', service(5, '10.96.0.13', 'TCP', [w.client.ip, 8080]))
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.13', '80')).toEqual({ reply: 'client 169.254.42.1', from: '10.96.0.13:80' })
+  })
+
+  test('an ICMP error finds its flow, through a service too', async () => {
+    await w.a1.call('upsertService', service(6, '10.96.0.14', 'UDP', [w.near.ip, 999]))
+    await w.a1.call('setPolicy', 10, { ingress: [] })
+    for (const [ip, port] of [[w.near.ip, '999'], ['10.96.0.14', '80']] as const)
+      expect(await w.lab.run(w.client.netns, 'udp', ip, port)).toEqual({ error: 'recvmsg ECONNREFUSED' })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 10, state: TRACE_STATE.related })).toBeDefined()
+    await w.a1.call('setPolicy', 10, {})
+  })
+
+  describe('policy', () => {
+    test('a denied packet is dropped with reason 133 and both identities, and doesn\'t arrive', async () => {
+      const seen = w.a1.events.length
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 2010, port: 0, protocol: 'ANY' }] })
+      const inside = await w.lab.helper(w.near.netns, 'sniff', 'eth0')
+      expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+      expect(await w.a1.event({ type: 'drop', reason: 133, source: 11, srcIdentity: 1010, dstIdentity: 1011, dstId: 11 }, seen)).toBeDefined()
+      expect(inside.lines.slice(1)).toEqual([])
+      inside.stop()
+    })
+
+    test('what was allowed before is not, however the flow began', async () => {
+      await w.a1.call('setPolicy', 11, {})
+      expect(await w.lab.run(w.client.netns, 'udp', w.near.ip, '8080', '41000')).toMatchObject({ reply: `near ${w.client.ip}` })
+      expect(await w.lab.run(w.client.netns, 'ping', w.near.ip)).toMatchObject({ reply: 'type 0' })
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 2010, port: 0, protocol: 'ANY' }] })
+      expect(await w.lab.run(w.client.netns, 'udp', w.near.ip, '8080', '41000')).toEqual({ error: 'timeout' })
+      expect(await w.lab.run(w.client.netns, 'ping', w.near.ip)).toEqual({ error: 'timeout' })
+    })
+
+    test('the allowed identity of another node, the host, and replies get through', async () => {
+      expect(await w.lab.run(w.far.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.far.ip}` })
+      expect(await w.lab.run(w.n1.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.n1.config.routerIPv4}` })
+      expect(await w.lab.run(w.near.netns, 'tcp', w.client.ip, '8080')).toMatchObject({ reply: `client ${w.near.ip}` })
+      const [entry] = await w.a1.call<ReturnType<Datapath['listPolicy']>>('listPolicy', 11)
+      expect(entry).toMatchObject({ direction: 'ingress', identity: 2010, port: 0, protocol: 'ANY' })
+      expect(entry!.packets).toBeGreaterThan(0)
+    })
+
+    test('ports are told apart, by any identity', async () => {
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 0, port: 8080, protocol: 'TCP' }] })
+      expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.client.ip}` })
+      expect(await w.lab.run(w.client.netns, 'udp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+      await w.a1.call('setPolicy', 11, {})
+    })
+
+    test('egress is denied at the sender', async () => {
+      await w.a1.call('setPolicy', 10, { egress: [{ identity: 1011, port: 8080, protocol: 'ANY' }] })
+      expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.client.ip}` })
+      expect(await w.lab.run(w.client.netns, 'tcp', w.far.ip, '8080')).toEqual({ error: 'timeout' })
+      expect(await w.a1.event({ type: 'drop', reason: 133, source: 10, srcIdentity: 1010, dstIdentity: 2010, dstId: 0 })).toBeDefined()
+      await w.a1.call('setPolicy', 10, {})
+    })
+  })
+
+  test('what isn\'t there is dropped as unknown, and IPv6 as unsupported', async () => {
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.244.1.200', '80')).toEqual({ error: 'timeout' })
+    expect(await w.a1.event({ type: 'drop', reason: 150, source: 10 })).toBeDefined()
+    execFileSync('ip', ['netns', 'exec', w.client.netns, 'sh', '-c', 'echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6'])
+    expect(await w.a1.event({ type: 'drop', reason: 139, source: 10 })).toBeDefined()
+  })
+
+  test('a pod can\'t send in another\'s name', async () => {
+    execFileSync('ip', ['-n', w.client.netns, 'addr', 'add', '10.244.1.99/32', 'dev', 'eth0'])
+    execFileSync('ip', ['-n', w.client.netns, 'route', 'add', w.near.ip, 'dev', 'eth0', 'src', '10.244.1.99'])
+    expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+    expect(await w.a1.event({ type: 'drop', reason: 132, source: 10 })).toBeDefined()
+    execFileSync('ip', ['-n', w.client.netns, 'addr', 'del', '10.244.1.99/32', 'dev', 'eth0'])
+  })
+
+  test('conntrack lists flows from the sender\'s view and sweeps what has expired', async () => {
+    await w.lab.run(w.client.netns, 'ping', w.near.ip)
+    const entries = await w.a1.call<ConntrackEntry[]>('listConntrack')
+    expect(entries).toContainEqual(expect.objectContaining({ direction: 'IN', protocol: 1, src: w.client.ip, dst: w.near.ip, srcPort: 0, dstPort: 0, sourceIdentity: 1010 }))
+    expect(entries).toContainEqual(expect.objectContaining({ direction: 'SVC', protocol: 6, dst: '10.96.0.10', dstPort: 80, revnat: 1 }))
+    expect(await w.a1.call('collectConntrack')).toBeGreaterThanOrEqual(0)
+    expect((await w.a1.call<ConntrackEntry[]>('listConntrack')).filter(({ expires }) => expires < 0)).toEqual([])
+  })
+
+  test('metrics count by reason and direction', async () => {
+    const metrics = await w.a1.call<ReturnType<Datapath['metrics']>>('metrics')
+    for (const wanted of [{ reason: 0, direction: 'ingress' }, { reason: 0, direction: 'egress' }, { reason: 133, direction: 'ingress' }, { reason: 133, direction: 'egress' }])
+      expect(metrics.find(({ reason, direction }) => reason === wanted.reason && direction === wanted.direction)?.packets).toBeGreaterThan(0)
+  })
+
+  describe('restart', () => {
+    let stream: Helper
+    beforeAll(async () => { stream = await w.lab.helper(w.client.netns, 'stream', '10.96.0.10', '80') })
+
+    test('traffic, policy and services go on without the agent', async () => {
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 1010, port: 0, protocol: 'ANY' }] })
+      await w.a1.stop()
+      const before = stream.lines.length
+      expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.client.ip}` })
+      expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.10', '80')).toMatchObject({ from: '10.96.0.10:80' })
+      expect(await w.lab.run(w.far.netns, 'tcp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+      expect(stream.lines.length).toBeGreaterThan(before)
+    })
+
+    test('the next agent finds its state, and its programs take over without a gap', async () => {
+      w.a1 = await w.n1.start()
+      const { hostInterface, ...link } = w.client.link
+      expect(await w.a1.call('adoptEndpoint', { id: 10, hostInterface, ipv4: w.client.ip, identity: 1010 })).toEqual({ hostInterface, ...link })
+      expect(await w.a1.call('adoptEndpoint', { id: 99, hostInterface: 'lxc99', ipv4: '10.244.1.98', identity: 1 })).toBeNull()
+      expect(await w.a1.call('listTunnels')).toEqual([{ prefix: '10.244.2.0/24', node: '192.168.77.12' }])
+      const before = stream.lines.length
+      expect(await w.lab.run(w.far.netns, 'tcp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+      expect(await w.a1.event({ type: 'drop', reason: 133, srcIdentity: 2010, dstIdentity: 1011 })).toBeDefined()
+      expect(stream.lines.length).toBeGreaterThan(before)
+      expect(stream.lines.at(-1)).not.toContain('error')
+      stream.stop()
+    })
+
+    test('every port of the program array and only this generation is pinned', () => {
+      const pins = path.join(w.n1.config.bpffs, 'tc/globals')
+      expect(fs.readdirSync(pins).filter((name) => name.startsWith('cilium_calls'))).toEqual(['cilium_calls'])
+    })
+  })
+
+  test('adding an endpoint again changes nothing; removing it takes all of it', async () => {
+    const spec = { id: 10, identity: 1010, netns: `/var/run/netns/${w.client.netns}`, containerInterface: 'eth0', hostInterface: 'lxc10', ipv4: w.client.ip }
+    expect(await w.a1.call('addEndpoint', spec)).toEqual(w.client.link)
+    expect(await w.lab.run(w.client.netns, 'ping', '10.244.1.1')).toMatchObject({ reply: 'type 0' })
+    await w.a1.call('removeEndpoint', 10)
+    expect((await w.a1.call<ReturnType<Datapath['listEndpoints']>>('listEndpoints')).map(({ ip }) => ip)).not.toContain(w.client.ip)
+    expect(execFileSync('ip', ['-n', w.n1.netns, 'link'], { encoding: 'utf8' })).not.toContain('lxc10')
+  })
+
+  test('uninstalling leaves nothing', async () => {
+    await w.a1.call('uninstall')
+    expect(execFileSync('ip', ['-n', w.n1.netns, '-o', 'link'], { encoding: 'utf8' }).split('\n').map((line) => line.split(/[:@] ?/)[1]).filter(Boolean))
+      .toEqual(['lo', 'eth1'])
+    expect(execFileSync('ip', ['-n', w.n1.netns, 'route'], { encoding: 'utf8' }).trim().split('\n')).toEqual([expect.stringContaining('192.168.77.0/24 dev eth1')])
+    expect(fs.readdirSync(w.n1.config.bpffs).filter((name) => !name.endsWith('.debug'))).toEqual([]) // those are the kernel's
+  })
+})
+
+describe.skipIf(process.getuid?.() !== 0)('seeded faults', { timeout: 120_000 }, () => {
+  let folder: string
+  beforeAll(() => { folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-faults-')) })
+  afterAll(() => fs.rmSync(folder, { recursive: true }))
+
+  /** What the outside sees of each fault. */
+  async function symptoms({ lab, a1, a2, client, near, far }: World): Promise<Record<string, unknown>> {
+    const vip = '10.96.0.10'
+    await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends: [near, far].map(({ ip }) => ({ ip, port: 8080 })) })
+    const overlay = await lab.run(client.netns, 'tcp', far.ip, '8080')
+    const arrived = await a2.event({ type: 'trace', point: TRACE_POINT.fromOverlay })
+    const answers = await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', vip, '80')))
+    await a1.call('setPolicy', 11, { ingress: [] })
+    const denied = await lab.run(client.netns, 'tcp', near.ip, '8080')
+    const drop = await a1.event({ type: 'drop' })
+    const metrics = await a1.call<ReturnType<Datapath['metrics']>>('metrics')
+    return {
+      overlay: overlay.reply !== undefined, vni: arrived?.type === 'trace' ? arrived.srcIdentity : undefined,
+      backends: new Set(answers.flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size,
+      denied: denied.reply === undefined, counted: metrics.some(({ reason }) => reason === 133),
+      drop: drop?.type === 'drop' ? [drop.reason, drop.srcIdentity, drop.dstIdentity] : undefined,
+    }
+  }
+
+  const healthy = { overlay: true, vni: 1010, backends: 2, denied: true, counted: true, drop: [133, 1010, 1011] }
+  test.each([
+    ['none', {}],
+    ['POLICY_FORGETS_DROP', { denied: false, counted: false, drop: undefined }],
+    ['TUNNEL_BYPASS', { vni: undefined }],
+    ['SERVICE_ONE_BACKEND', { backends: 1 }],
+    ['MONITOR_LOSES_DROPS', { drop: undefined }],
+    ['NO_REVERSE_NAT', { backends: 0 }],
+    ['WRONG_VNI', { vni: 1011 }],
+    ['WRONG_DROP_REASON', { drop: [150, 1010, 1011] }],
+    ['SWAPPED_IDENTITIES', { vni: 0, drop: [133, 1011, 1010] }],
+  ])('%s changes what it says and nothing else', async (fault, changes) => {
+    expect(fault === 'none' || FAULTS.includes(fault)).toBe(true)
+    const w = await world(compile(folder, fault === 'none' ? undefined : fault))
+    try {
+      expect(await symptoms(w)).toEqual({ ...healthy, ...changes })
+    } finally {
+      await w.lab.close()
+    }
+  })
+})

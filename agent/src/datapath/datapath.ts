@@ -1,0 +1,227 @@
+import fs from 'node:fs'
+import type { BpfMap } from './bpf.ts'
+import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
+import { cpus } from './cpus.ts'
+import { parsePrefix } from './address.ts'
+import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
+import { DatapathError } from './errors.ts'
+import { ENDPOINT_FLAG } from './layouts.ts'
+import type { Programs, ProgramInfo } from './loader.ts'
+import { PAGE_SIZE, PerfReader } from './perf.ts'
+import { PolicyMap } from './policies.ts'
+import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, type Route } from './rtnetlink.ts'
+import { ServiceMaps } from './services.ts'
+import { IPCacheMap, TunnelMap } from './tunnels.ts'
+import type {
+  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry,
+} from './types.ts'
+import { uninstallDatapath } from './uninstall.ts'
+
+/** The datapath once its programs are loaded and attached; made by openDatapath. */
+export class LoadedDatapath implements Datapath {
+  readonly ring: Datapath['ring']
+  /** Sizes of the programs, for logs. */
+  readonly programInfo: ProgramInfo[]
+  private readonly config: DatapathConfig
+  private readonly maps: ReadonlyMap<string, BpfMap>
+  private readonly programs: Programs
+  /** The object routes by the underlay instead of the tunnel: a seeded fault. */
+  private readonly plainRouting: boolean
+  private readonly endpoints: EndpointMaps
+  private readonly policies: PolicyMap
+  private readonly services: ServiceMaps
+  private readonly tunnels: TunnelMap
+  private readonly ipcache: IPCacheMap
+  private readonly conntrack: BpfMap
+  private readonly reader: PerfReader
+  private readonly listeners = new Set<(event: RawEvent) => void>()
+  private closed = false
+
+  constructor(config: DatapathConfig, maps: ReadonlyMap<string, BpfMap>, programs: Programs, options: string[]) {
+    this.config = config
+    this.maps = maps
+    this.programs = programs
+    this.programInfo = programs.info
+    this.plainRouting = options.includes('plain-routing')
+    this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'))
+    this.policies = new PolicyMap(this.map('cilium_policy'))
+    this.services = new ServiceMaps(this.map('cilium_lb4_services'), this.map('cilium_lb4_reverse_nat'), this.map('cilium_lb4_backends'))
+    this.tunnels = new TunnelMap(this.map('cilium_tunnel_map'), parsePrefix(config.podCIDR).bits)
+    this.ipcache = new IPCacheMap(this.map('cilium_ipcache'))
+    this.conntrack = this.map('cilium_ct4_global')
+    this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
+    this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
+  }
+
+  private map(name: string): BpfMap {
+    const map = this.maps.get(name)
+    if (map === undefined) throw new DatapathError(`the BPF object has no map ${name}: it is of another version`)
+    return map
+  }
+
+  onEvent(listener: (event: RawEvent) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  private get program(): { name: string; fd: number } {
+    return this.programs.entry('from_container')
+  }
+
+  addEndpoint(spec: EndpointSpec): EndpointLink {
+    checkEndpointId(spec.id)
+    const link = connectEndpoint(spec, { mtu: this.config.mtu, routerIPv4: this.config.routerIPv4, program: this.program })
+    this.register(spec, link)
+    return link
+  }
+
+  adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined {
+    checkEndpointId(spec.id)
+    const near = withNetlink((netlink) => getLink(netlink, spec.hostInterface))
+    const known = this.endpoints.pods().find((entry) => entry.ifindex === near?.ifindex && entry.nodeMac === near.mac)
+    if (near === undefined || known === undefined) {
+      // Without its entry the far end's MAC is unknown; without its interface there is nothing to control.
+      this.removeEndpoint(spec.id)
+      return undefined
+    }
+    const link = { hostInterface: near.name, ifindex: near.ifindex, mac: known.mac, nodeMac: near.mac }
+    this.register(spec, link)
+    attachEndpoint(link.ifindex, this.program)
+    return link
+  }
+
+  private register(spec: { id: number; ipv4: string; identity: number }, link: EndpointLink): void {
+    const old = this.endpoints.pods().filter((entry) => entry.id === spec.id || entry.ip === spec.ipv4 || entry.ifindex === link.ifindex)
+    for (const entry of old) if (entry.ip !== spec.ipv4 || entry.ifindex !== link.ifindex) this.endpoints.delete(entry)
+    const flags = old.find((entry) => entry.id === spec.id)?.flags ?? 0
+    this.endpoints.set({ ip: spec.ipv4, id: spec.id, ifindex: link.ifindex, flags, identity: spec.identity, mac: link.mac, nodeMac: link.nodeMac })
+  }
+
+  removeEndpoint(id: number): void {
+    const entry = this.endpoints.find(id)
+    if (entry !== undefined) {
+      disconnectEndpoint(entry)
+      this.endpoints.delete(entry)
+      forgetAddress(this.conntrack, entry.ip)
+    }
+    this.policies.deleteEndpoint(id)
+  }
+
+  private update(id: number, change: (entry: EndpointEntry) => EndpointEntry): void {
+    const entry = this.endpoints.find(id)
+    if (entry === undefined) throw new DatapathError(`there is no endpoint ${id}`)
+    this.endpoints.set(change(entry))
+  }
+
+  setEndpointIdentity(id: number, identity: number): void {
+    this.update(id, (entry) => ({ ...entry, identity }))
+  }
+
+  setPolicy(id: number, policy: { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }): void {
+    this.setDirection(id, 'ingress', ENDPOINT_FLAG.enforceIngress, policy.ingress)
+    this.setDirection(id, 'egress', ENDPOINT_FLAG.enforceEgress, policy.egress)
+  }
+
+  private setDirection(id: number, direction: 'ingress' | 'egress', flag: number, allows: PolicyAllow[] | undefined): void {
+    const enforce = (on: boolean): void => this.update(id, (entry) => ({ ...entry, flags: on ? entry.flags | flag : entry.flags & ~flag }))
+    if (allows === undefined) enforce(false)
+    this.policies.replace(id, direction, allows ?? [])
+    if (allows !== undefined) enforce(true)
+  }
+
+  upsertIPCache(ip: string, entry: { identity: number; node?: string }): void {
+    this.ipcache.upsert(ip, entry)
+  }
+
+  deleteIPCache(ip: string): void {
+    this.ipcache.delete(ip)
+  }
+
+  upsertTunnel(entry: TunnelEntry): void {
+    this.tunnels.upsert(entry)
+    if (this.plainRouting) withNetlink((netlink) => setRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
+  }
+
+  deleteTunnel(prefix: string): void {
+    const entry = this.tunnels.delete(prefix)
+    if (this.plainRouting && entry !== undefined)
+      withNetlink((netlink) => deleteRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
+  }
+
+  private plainRoute({ prefix, node }: TunnelEntry, link: Route['link']): Route {
+    return { prefix, link, via: node }
+  }
+
+  upsertService(service: ServiceSpec): void {
+    this.services.upsert(service)
+  }
+
+  deleteService(frontend: ServiceSpec['frontend']): void {
+    this.services.delete(frontend)
+  }
+
+  listTunnels(): TunnelEntry[] {
+    return this.tunnels.list()
+  }
+
+  listServices(): ServiceSpec[] {
+    return this.services.list()
+  }
+
+  listIPCache(): { ip: string; identity: number; node?: string }[] {
+    return this.ipcache.list()
+  }
+
+  listConntrack(): ConntrackEntry[] {
+    return listConntrack(this.conntrack)
+  }
+
+  listEndpoints(): ReturnType<Datapath['listEndpoints']> {
+    return this.endpoints.list().map(({ ip, id, ifindex, mac, nodeMac, identity }) => ({ ip, id, ifindex, mac, nodeMac, identity }))
+  }
+
+  listPolicy(id: number): ReturnType<Datapath['listPolicy']> {
+    return this.policies.list(id)
+  }
+
+  collectConntrack(): number {
+    return collectConntrack(this.conntrack)
+  }
+
+  metrics(): ReturnType<Datapath['metrics']> {
+    const count = cpus('possible').length
+    return this.map('cilium_metrics').entries().map(([key, value]) => {
+      const sum = (offset: number): number =>
+        Array.from({ length: count }, (_, cpu) => Number(value.readBigUInt64LE(cpu * 16 + offset))).reduce((a, b) => a + b, 0)
+      return { reason: key.readUInt8(0), direction: key.readUInt8(1) === 1 ? 'ingress' : 'egress', packets: sum(0), bytes: sum(8) }
+    })
+  }
+
+  /** Puts this generation of programs on the interfaces of endpoints that were there before. */
+  attachKnownEndpoints(): void {
+    const links = withNetlink(listLinks)
+    for (const entry of this.endpoints.pods()) {
+      const link = linkOf(entry, links)
+      if (link !== undefined) attachEndpoint(link.ifindex, this.program)
+    }
+  }
+
+  setHostAddresses(addresses: string[]): void {
+    this.endpoints.setHostAddresses(addresses)
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.listeners.clear()
+    this.reader.close()
+    this.programs.close()
+    for (const map of this.maps.values()) fs.closeSync(map.fd)
+  }
+
+  uninstall(): void {
+    if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
+    this.close()
+    uninstallDatapath(this.config.bpffs)
+  }
+}

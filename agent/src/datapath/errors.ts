@@ -1,0 +1,34 @@
+import os from 'node:os'
+
+const NAMES = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]))
+
+/** `ENOENT` for 2; the number itself when it has no name. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `errno ${errno}`
+}
+
+/** What the datapath throws: the message says what failed, with which errno, and what to do about it. */
+export class DatapathError extends Error {
+  /** Positive errno of the call that failed, when one did. */
+  readonly errno: number | undefined
+  // Private, so that printing the error doesn't print megabytes.
+  readonly #verifierLog: string | undefined
+
+  constructor(message: string, details: { errno?: number | undefined; verifierLog?: string; cause?: unknown } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'DatapathError'
+    this.errno = details.errno
+    this.#verifierLog = details.verifierLog
+  }
+
+  /** The verifier's whole log, when it was the verifier that refused. */
+  get verifierLog(): string | undefined {
+    return this.#verifierLog
+  }
+}
+
+/** A failed system call. `hint` is appended after a semicolon; EPERM brings its own. */
+export function systemError(what: string, errno: number, hint?: string): DatapathError {
+  const advice = hint ?? (errno === os.constants.errno.EPERM || errno === os.constants.errno.EACCES ? 'run as root, in a privileged container' : undefined)
+  return new DatapathError(`${what}: ${errnoName(errno)}${advice === undefined ? '' : `; ${advice}`}`, { errno })
+}

@@ -1,0 +1,55 @@
+/** lash's datapath: the BPF object in agent/bpf, put to work without libbpf, bpftool or iproute2, from Linux 4.9 to the newest. */
+import fs from 'node:fs'
+import { openPinFolder } from './bpffs.ts'
+import { cpus } from './cpus.ts'
+import { LoadedDatapath } from './datapath.ts'
+import { ensureDevices } from './devices.ts'
+import { parseElf, type ElfObject } from './elf.ts'
+import { DatapathError } from './errors.ts'
+import { encodeConfig, u32Key } from './layouts.ts'
+import { loadPrograms, openMaps } from './loader.ts'
+import { requireFeatures } from './probe.ts'
+import { listAddresses, setFilter, withNetlink } from './rtnetlink.ts'
+import { raiseMemlock } from './system.ts'
+import type { DatapathConfig } from './types.ts'
+
+export { DatapathError } from './errors.ts'
+export { decodeEvent, type MonitorMessage } from './events.ts'
+export { uninstallDatapath } from './uninstall.ts'
+
+function readObject(file: string): ElfObject {
+  try {
+    return parseElf(fs.readFileSync(file), file)
+  } catch (cause) {
+    if (cause instanceof DatapathError) throw cause
+    throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/lash.c as its first comment says`, { cause })
+  }
+}
+
+/**
+ * Makes the node's devices and maps, loads the programs and attaches them, to the interfaces of known endpoints too. What an earlier
+ * process left pinned goes on being used, and its programs serve every packet until the new ones do. Programs outlive this process.
+ *
+ * Works in the network namespace of the calling thread. Throws DatapathError; for a kernel that lacks something, with a line for each thing.
+ * @param options.stats have the verifier count what it processed, into `programInfo`
+ */
+export async function openDatapath(config: DatapathConfig, options: { stats?: boolean } = {}): Promise<LoadedDatapath> {
+  raiseMemlock()
+  requireFeatures()
+  const object = readObject(config.objectFile)
+  const folder = openPinFolder(config.bpffs)
+  const possible = cpus('possible').length
+  const maps = openMaps(object, folder, possible)
+  const programs = loadPrograms(object, maps, folder, possible, options.stats)
+  const devices = ensureDevices(config)
+  maps.get('cilium_config')?.update(u32Key(0), encodeConfig({ ...config, hostIfindex: devices.host.ifindex, overlayIfindex: devices.overlay.ifindex }))
+  const datapath = new LoadedDatapath(config, maps, programs, object.options)
+  datapath.setHostAddresses([...new Set([config.routerIPv4, config.nodeIPv4, ...withNetlink(listAddresses)])])
+  withNetlink((netlink) => {
+    setFilter(netlink, devices.host.ifindex, 'egress', programs.entry('from_host'))
+    setFilter(netlink, devices.overlay.ifindex, 'ingress', programs.entry('from_overlay'))
+  })
+  datapath.attachKnownEndpoints()
+  programs.commit()
+  return datapath
+}

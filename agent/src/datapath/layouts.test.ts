@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest'
+import { parsePrefix } from './address.ts'
+import { parseCpuList } from './cpus.ts'
+import { decodeConntrack, decodeEndpoint, decodePolicyKey, decodeServiceKey, encodeConfig, encodeEndpoint, encodePolicyKey, encodeServiceKey } from './layouts.ts'
+
+describe('map layouts', () => {
+  test('a service key is address and port in network order, then slave and protocol', () => {
+    const key = { ip: '10.96.0.10', port: 53, protocol: 'UDP' as const, slave: 2 }
+    expect(encodeServiceKey(key).toString('hex')).toBe('0a60000a' + '0035' + '0200' + '11' + '000000')
+    expect(decodeServiceKey(encodeServiceKey(key))).toEqual(key)
+  })
+
+  test('policy keys and endpoints come out as they went in', () => {
+    const key = { endpoint: 65000, egress: true, identity: 1010, port: 8080, protocol: 'TCP' as const }
+    expect(decodePolicyKey(encodePolicyKey(key))).toEqual(key)
+    const endpoint = { ifindex: 19, id: 65000, flags: 6, identity: 70000, mac: '16:6a:3d:96:00:da', nodeMac: '6a:31:f0:e2:e4:df' }
+    expect(decodeEndpoint(encodeEndpoint(endpoint))).toEqual(endpoint)
+  })
+
+  test('the two MACs of an endpoint lie as the first twelve bytes of a frame', () => {
+    const bytes = encodeEndpoint({ ifindex: 1, id: 1, flags: 0, identity: 1, mac: '16:6a:3d:96:00:da', nodeMac: '6a:31:f0:e2:e4:df' })
+    expect(bytes.toString('hex', 16, 28)).toBe('166a3d9600da' + '6a31f0e2e4df')
+  })
+
+  test('the configuration carries prefixes as address and mask', () => {
+    const bytes = encodeConfig({ debug: true, podCIDR: '10.244.1.7/24', clusterCIDR: '10.244.0.0/16', hostIfindex: 2, overlayIfindex: 3 })
+    expect(bytes.toString('hex')).toBe('01000000' + '0af40100' + 'ffffff00' + '0af40000' + 'ffff0000' + '02000000' + '03000000')
+  })
+
+  test('an echo is listed without ports and with the time left', () => {
+    const key = Buffer.from('0af4010b' + '0af4010a' + '0800' + '0000' + '01' + '01' + '0000', 'hex')
+    const value = Buffer.alloc(56)
+    value.writeBigUInt64LE(2n, 0)
+    value.writeUInt32LE(160, 32)
+    value.writeUInt32LE(1010, 40)
+    expect(decodeConntrack(key, value, 100)).toEqual({
+      direction: 'IN', protocol: 1, src: '10.244.1.10', srcPort: 0, dst: '10.244.1.11', dstPort: 0, expires: 60,
+      rxPackets: 2, rxBytes: 0, txPackets: 0, txBytes: 0, flags: 0, revnat: 0, sourceIdentity: 1010,
+    })
+  })
+})
+
+test('kernel CPU lists have ranges and single numbers', () => {
+  expect(parseCpuList('0-2,5\n')).toEqual([0, 1, 2, 5])
+})
+
+test('a prefix is cut to its length, and nonsense is named', () => {
+  expect([...parsePrefix('10.244.1.7/24').address]).toEqual([10, 244, 1, 0])
+  expect(() => parsePrefix('10.244.1.0/33')).toThrow('`10.244.1.0/33` is no IPv4 prefix')
+  expect(() => parsePrefix('10.244.256.0/24')).toThrow('`10.244.256.0` is no IPv4 address')
+})

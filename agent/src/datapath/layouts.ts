@@ -1,0 +1,130 @@
+/** The structures of agent/bpf/lib/maps.h, byte for byte. Addresses and ports are in network order, everything else in the host's. */
+import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.ts'
+import type { ConntrackEntry, PolicyAllow, Protocol } from './types.ts'
+
+const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17 }
+
+export function protocolNumber(protocol: Protocol): number {
+  return PROTOCOL_NUMBER[protocol]
+}
+
+function protocolName(number: number): Protocol {
+  return (Object.keys(PROTOCOL_NUMBER) as Protocol[]).find((name) => PROTOCOL_NUMBER[name] === number) ?? 'ANY'
+}
+
+export const u32Key = (value: number): Buffer => { const b = Buffer.alloc(4); b.writeUInt32LE(value); return b }
+
+export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: string; hostIfindex: number; overlayIfindex: number }
+
+export function encodeConfig(config: ConfigValue): Buffer {
+  const pod = parsePrefix(config.podCIDR), cluster = parsePrefix(config.clusterCIDR)
+  return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex)])
+}
+
+export const ENDPOINT_FLAG = { host: 1, enforceIngress: 2, enforceEgress: 4 } as const
+
+/** Value of cilium_lxc; the key is the address. */
+export interface EndpointValue { ifindex: number; id: number; flags: number; identity: number; mac: string; nodeMac: string }
+
+export function encodeEndpoint(endpoint: EndpointValue): Buffer {
+  const value = Buffer.alloc(32)
+  value.writeUInt32LE(endpoint.ifindex, 0)
+  value.writeUInt16LE(endpoint.id, 4)
+  value.writeUInt32LE(endpoint.flags, 8)
+  value.writeUInt32LE(endpoint.identity, 12)
+  macBytes(endpoint.mac).copy(value, 16)
+  macBytes(endpoint.nodeMac).copy(value, 22)
+  return value
+}
+
+export function decodeEndpoint(value: Buffer): EndpointValue {
+  return {
+    ifindex: value.readUInt32LE(0), id: value.readUInt16LE(4), flags: value.readUInt32LE(8), identity: value.readUInt32LE(12),
+    mac: macText(value, 16), nodeMac: macText(value, 22),
+  }
+}
+
+export interface PolicyKey extends PolicyAllow { endpoint: number; egress: boolean }
+
+export function encodePolicyKey(key: PolicyKey): Buffer {
+  const bytes = Buffer.alloc(12)
+  bytes.writeUInt32LE(key.identity, 0)
+  bytes.writeUInt16LE(key.endpoint, 4)
+  bytes.writeUInt16BE(key.port, 6)
+  bytes.writeUInt8(protocolNumber(key.protocol), 8)
+  bytes.writeUInt8(key.egress ? 1 : 0, 9)
+  return bytes
+}
+
+export function decodePolicyKey(bytes: Buffer): PolicyKey {
+  return {
+    identity: bytes.readUInt32LE(0), endpoint: bytes.readUInt16LE(4), port: bytes.readUInt16BE(6), protocol: protocolName(bytes.readUInt8(8)),
+    egress: bytes.readUInt8(9) !== 0,
+  }
+}
+
+export interface ServiceKey { ip: string; port: number; protocol: 'TCP' | 'UDP'; slave: number }
+
+export function encodeServiceKey(key: ServiceKey): Buffer {
+  const bytes = Buffer.alloc(12)
+  ipv4Bytes(key.ip).copy(bytes)
+  bytes.writeUInt16BE(key.port, 4)
+  bytes.writeUInt16LE(key.slave, 6)
+  bytes.writeUInt8(protocolNumber(key.protocol), 8)
+  return bytes
+}
+
+export function decodeServiceKey(bytes: Buffer): ServiceKey {
+  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), slave: bytes.readUInt16LE(6), protocol: bytes.readUInt8(8) === PROTOCOL_NUMBER.UDP ? 'UDP' : 'TCP' }
+}
+
+/** A service (slave 0: count, no target) or one of its backends. */
+export interface ServiceValue { ip: string; port: number; count: number; revnat: number }
+
+export function encodeServiceValue(service: ServiceValue): Buffer {
+  const bytes = Buffer.alloc(12)
+  ipv4Bytes(service.ip).copy(bytes)
+  bytes.writeUInt16BE(service.port, 4)
+  bytes.writeUInt16LE(service.count, 6)
+  bytes.writeUInt16LE(service.revnat, 8)
+  return bytes
+}
+
+export function decodeServiceValue(bytes: Buffer): ServiceValue {
+  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), count: bytes.readUInt16LE(6), revnat: bytes.readUInt16LE(8) }
+}
+
+/** Value of cilium_lb4_reverse_nat. */
+export function encodeReverseNat(ip: string, port: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  ipv4Bytes(ip).copy(bytes)
+  bytes.writeUInt16BE(port, 4)
+  return bytes
+}
+
+/** Key of cilium_lb4_backends. */
+export function encodeBackendKey(ip: string, port: number, revnat: number): Buffer {
+  const bytes = encodeReverseNat(ip, port)
+  bytes.writeUInt16LE(revnat, 6)
+  return bytes
+}
+
+const CT_FLAG = { in: 1, service: 4 } as const
+
+/** @param now CLOCK_MONOTONIC in seconds, which lifetimes are in */
+export function decodeConntrack(key: Buffer, value: Buffer, now: number): ConntrackEntry {
+  const flags = key.readUInt8(13)
+  return {
+    direction: (flags & CT_FLAG.service) !== 0 ? 'SVC' : (flags & CT_FLAG.in) !== 0 ? 'IN' : 'OUT',
+    protocol: key.readUInt8(12), dst: ipv4Text(key, 0), src: ipv4Text(key, 4), dstPort: pingless(key, 8), srcPort: pingless(key, 10),
+    expires: value.readUInt32LE(32) - now,
+    rxPackets: Number(value.readBigUInt64LE(0)), rxBytes: Number(value.readBigUInt64LE(8)),
+    txPackets: Number(value.readBigUInt64LE(16)), txBytes: Number(value.readBigUInt64LE(24)),
+    flags: value.readUInt16LE(36), revnat: value.readUInt16LE(38), sourceIdentity: value.readUInt32LE(40),
+  }
+}
+
+/** A port; 0 for ICMP, whose keys have the message type in place of one. */
+function pingless(key: Buffer, offset: number): number {
+  return key.readUInt8(12) === PROTOCOL_NUMBER.ICMP ? 0 : key.readUInt16BE(offset)
+}

@@ -1,0 +1,34 @@
+/** Entering another network namespace for one synchronous stretch. */
+import fs from 'node:fs'
+import { DatapathError, systemError } from './errors.ts'
+import { errno, setns } from './system.ts'
+
+const CLONE_NEWNET = 0x40000000
+
+/** Opens a namespace's file; close it with fs.closeSync. */
+export function openNetns(path: string): number {
+  try {
+    return fs.openSync(path, 'r')
+  } catch (cause) {
+    throw new DatapathError(`opening network namespace ${path}: is the pod's sandbox gone?`, { cause })
+  }
+}
+
+/**
+ * Runs inside the namespace of the descriptor. Only the calling (main) thread changes over, so `run` must be synchronous: anything
+ * awaited would leave the event loop in the pod.
+ */
+export function inNetns<T>(fd: number, run: () => T): T {
+  const home = fs.openSync('/proc/thread-self/ns/net', 'r')
+  try {
+    if (setns(fd, CLONE_NEWNET) < 0) throw systemError('entering a network namespace', errno())
+    try {
+      return run()
+    } finally {
+      // Without the way back every later step would hit the pod; there is no going on from that.
+      if (setns(home, CLONE_NEWNET) < 0) throw systemError('returning from a network namespace', errno())
+    }
+  } finally {
+    fs.closeSync(home)
+  }
+}

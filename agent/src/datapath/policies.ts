@@ -1,0 +1,52 @@
+/** Policy entries of endpoints. */
+import type { BpfMap } from './bpf.ts'
+import { decodePolicyKey, encodePolicyKey } from './layouts.ts'
+import type { Datapath, PolicyAllow } from './types.ts'
+
+type Direction = 'ingress' | 'egress'
+
+/** A port of any protocol is one of TCP and one of UDP: programs look for ports by protocol. */
+function expand(allow: PolicyAllow): PolicyAllow[] {
+  return allow.port !== 0 && allow.protocol === 'ANY' ? [{ ...allow, protocol: 'TCP' }, { ...allow, protocol: 'UDP' }] : [allow]
+}
+
+export class PolicyMap {
+  private readonly map: BpfMap
+
+  constructor(map: BpfMap) {
+    this.map = map
+  }
+
+  private keysOf(endpoint: number, direction?: Direction): Buffer[] {
+    return this.map.keys().filter((bytes) => {
+      const key = decodePolicyKey(bytes)
+      return key.endpoint === endpoint && (direction === undefined || key.egress === (direction === 'egress'))
+    })
+  }
+
+  /** Makes `allows` all there is, adding first; entries that stay keep their counters. */
+  replace(endpoint: number, direction: Direction, allows: PolicyAllow[]): void {
+    const wanted = allows.flatMap(expand).map((allow) => encodePolicyKey({ ...allow, endpoint, egress: direction === 'egress' }))
+    const present = this.keysOf(endpoint, direction)
+    const has = (keys: Buffer[]): ((key: Buffer) => boolean) => {
+      const set = new Set(keys.map((key) => key.toString('latin1')))
+      return (key) => set.has(key.toString('latin1'))
+    }
+    const isPresent = has(present), isWanted = has(wanted)
+    for (const key of wanted) if (!isPresent(key)) this.map.update(key, Buffer.alloc(16))
+    for (const key of present) if (!isWanted(key)) this.map.delete(key)
+  }
+
+  deleteEndpoint(endpoint: number): void {
+    for (const key of this.keysOf(endpoint)) this.map.delete(key)
+  }
+
+  list(endpoint: number): ReturnType<Datapath['listPolicy']> {
+    return this.keysOf(endpoint).flatMap((bytes) => {
+      const value = this.map.lookup(bytes)
+      const { identity, port, protocol, egress } = decodePolicyKey(bytes)
+      return value === undefined ? []
+        : [{ direction: egress ? 'egress' as const : 'ingress' as const, identity, port, protocol, packets: Number(value.readBigUInt64LE(0)), bytes: Number(value.readBigUInt64LE(8)) }]
+    })
+  }
+}

@@ -1,0 +1,187 @@
+/** Interfaces, addresses, routes and tc filters by rtnetlink. Each function is one request; errors name it. */
+import os from 'node:os'
+import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.ts'
+import { DatapathError, systemError } from './errors.ts'
+import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type Attribute, type Refusal, type Reply } from './netlink.ts'
+
+const { EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
+const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45 } as const
+const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, netnsFd: 28 } as const
+const INFO = { kind: 1, data: 2 } as const
+const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
+const VETH_PEER = 1
+const AF_INET = 2
+const IFF_UP = 1, IFF_NOARP = 0x80
+
+export interface Link { name: string; ifindex: number; mac: string; mtu: number; up: boolean; kind: string | undefined; vxlanPort: number | undefined }
+
+/** Runs with a socket in the current network namespace. */
+export function withNetlink<T>(run: (netlink: Netlink) => T): T {
+  const netlink = new Netlink()
+  try {
+    return run(netlink)
+  } finally {
+    netlink.close()
+  }
+}
+
+/** undefined when granted or when the errno is one of those; throws otherwise. */
+function expect(what: string, answer: Reply[] | Refusal, ...fine: number[]): void {
+  if (!Array.isArray(answer) && !fine.includes(answer.errno)) throw systemError(what, answer.errno)
+}
+
+function ifinfo(ifindex = 0, flags = 0, change = 0): Buffer {
+  const header = Buffer.alloc(16)
+  header.writeInt32LE(ifindex, 4)
+  header.writeUInt32LE(flags, 8)
+  header.writeUInt32LE(change, 12)
+  return header
+}
+
+function decodeLink(body: Buffer): Link {
+  const attributes = decodeAttributes(body.subarray(16))
+  const info = decodeAttributes(attributes.get(IFLA.linkInfo) ?? Buffer.alloc(0))
+  const data = decodeAttributes(info.get(INFO.data) ?? Buffer.alloc(0))
+  const cString = (value: Buffer | undefined): string | undefined => value?.toString('utf8').replace(/\0.*$/s, '')
+  return {
+    name: cString(attributes.get(IFLA.name)) ?? '', ifindex: body.readInt32LE(4), up: (body.readUInt32LE(8) & IFF_UP) !== 0,
+    mac: macText(attributes.get(IFLA.address) ?? Buffer.alloc(6)), mtu: attributes.get(IFLA.mtu)?.readUInt32LE(0) ?? 0,
+    kind: cString(info.get(INFO.kind)), vxlanPort: data.get(VXLAN.port)?.readUInt16BE(0),
+  }
+}
+
+export function listLinks(netlink: Netlink): Link[] {
+  return netlink.dump(RTM.getLink, ifinfo()).map((reply) => decodeLink(reply.body))
+}
+
+/** undefined when there is no such interface. */
+export function getLink(netlink: Netlink, name: string): Link | undefined {
+  const answer = netlink.request(RTM.getLink, 0, ifinfo(), [[IFLA.name, text(name)]])
+  if (Array.isArray(answer)) return answer[0] === undefined ? undefined : decodeLink(answer[0].body)
+  if (answer.errno === ENODEV) return undefined
+  throw systemError(`looking for interface ${name}`, answer.errno)
+}
+
+/** Like getLink; throws when there is none. */
+export function requireLink(netlink: Netlink, name: string): Link {
+  const link = getLink(netlink, name)
+  if (link === undefined) throw new DatapathError(`there is no interface ${name}`, { errno: ENODEV })
+  return link
+}
+
+export interface VethEnd { name: string; mac: string; mtu: number; /** Descriptor of the namespace to make it in. */ netns?: number }
+
+export function addVeth(netlink: Netlink, near: VethEnd, far: VethEnd): void {
+  const end = ({ name, mac, mtu, netns }: VethEnd): Attribute[] =>
+    [[IFLA.name, text(name)], [IFLA.address, macBytes(mac)], [IFLA.mtu, u32(mtu)], ...(netns === undefined ? [] : [[IFLA.netnsFd, u32(netns)] as Attribute])]
+  // The peer's attribute is an ifinfomsg followed by attributes.
+  const peer = Buffer.concat([ifinfo(), encodeAttributes(end(far))])
+  const answer = netlink.request(RTM.newLink, NLM_F.create | NLM_F.excl, ifinfo(),
+    [...end(near), [IFLA.linkInfo, [[INFO.kind, text('veth')], [INFO.data, [[VETH_PEER, peer]]]]]])
+  expect(`making veth pair ${near.name} – ${far.name}`, answer)
+}
+
+export function addVxlan(netlink: Netlink, name: string, port: number, mtu: number): void {
+  const portBytes = Buffer.alloc(2)
+  portBytes.writeUInt16BE(port)
+  const answer = netlink.request(RTM.newLink, NLM_F.create | NLM_F.excl, ifinfo(), [[IFLA.name, text(name)], [IFLA.mtu, u32(mtu)],
+    [IFLA.linkInfo, [[INFO.kind, text('vxlan')], [INFO.data, [[VXLAN.collectMetadata, u8(1)], [VXLAN.learning, u8(0)], [VXLAN.port, portBytes]]]]]])
+  if (!Array.isArray(answer) && [EOPNOTSUPP, ENOTSUP, EINVAL].includes(answer.errno))
+    throw systemError(`making VXLAN device ${name}`, answer.errno, 'not supported by this kernel (needs CONFIG_VXLAN, and 4.3 for external mode)')
+  if (!Array.isArray(answer) && answer.errno === EEXIST)
+    throw systemError(`making VXLAN device ${name} on UDP port ${port}`, EEXIST, 'another VXLAN device has that port')
+  expect(`making VXLAN device ${name} on UDP port ${port}`, answer)
+}
+
+export function deleteLink(netlink: Netlink, ifindex: number): void {
+  expect(`deleting interface ${ifindex}`, netlink.request(RTM.delLink, 0, ifinfo(ifindex)), ENODEV)
+}
+
+/** Up, and without ARP when asked: such a device sends to its own MAC. */
+export function setUp(netlink: Netlink, link: Link, options: { noArp?: boolean; mtu?: number } = {}): void {
+  const flags = IFF_UP | (options.noArp === true ? IFF_NOARP : 0)
+  const attributes: Attribute[] = options.mtu === undefined || options.mtu === link.mtu ? [] : [[IFLA.mtu, u32(options.mtu)]]
+  expect(`setting ${link.name} up`, netlink.request(RTM.newLink, 0, ifinfo(link.ifindex, flags, flags), attributes))
+}
+
+export function addAddress(netlink: Netlink, link: Link, address: string, bits = 32): void {
+  const IFA_ADDRESS = 1, IFA_LOCAL = 2
+  const header = Buffer.from([AF_INET, bits, 0, 0, 0, 0, 0, 0])
+  header.writeUInt32LE(link.ifindex, 4)
+  expect(`giving ${link.name} address ${address}/${bits}`, netlink.request(RTM.newAddress, NLM_F.create | NLM_F.excl, header,
+    [[IFA_LOCAL, ipv4Bytes(address)], [IFA_ADDRESS, ipv4Bytes(address)]]), EEXIST)
+}
+
+/** This namespace's own IPv4 addresses, 127.0.0.0/8 left out. */
+export function listAddresses(netlink: Netlink): string[] {
+  const IFA_LOCAL = 2
+  const header = Buffer.alloc(8)
+  header.writeUInt8(AF_INET, 0)
+  return netlink.dump(RTM.getAddress, header).flatMap(({ body }) => {
+    const local = decodeAttributes(body.subarray(8)).get(IFA_LOCAL)
+    return local === undefined || local.readUInt8(0) === 127 ? [] : [ipv4Text(local)]
+  })
+}
+
+export interface Route { prefix: string; link: Link; via?: string; source?: string }
+
+function routeMessage({ prefix, link, via, source }: Route): { header: Buffer; attributes: Attribute[] } {
+  const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
+  const TABLE_MAIN = 254, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_UNIVERSE = 0, UNICAST = 1
+  const { address, bits } = parsePrefix(prefix)
+  return {
+    header: Buffer.from([AF_INET, bits, 0, 0, TABLE_MAIN, PROTOCOL_STATIC, via === undefined ? SCOPE_LINK : SCOPE_UNIVERSE, UNICAST, 0, 0, 0, 0]),
+    attributes: [
+      ...(bits === 0 ? [] : [[RTA.destination, address] as Attribute]), [RTA.device, u32(link.ifindex)],
+      ...(via === undefined ? [] : [[RTA.gateway, ipv4Bytes(via)] as Attribute]), ...(source === undefined ? [] : [[RTA.source, ipv4Bytes(source)] as Attribute]),
+    ],
+  }
+}
+
+export function setRoute(netlink: Netlink, route: Route): void {
+  const { header, attributes } = routeMessage(route)
+  expect(`routing ${route.prefix} by ${route.link.name}`, netlink.request(RTM.newRoute, NLM_F.create | NLM_F.replace, header, attributes))
+}
+
+export function deleteRoute(netlink: Netlink, route: Route): void {
+  const { header, attributes } = routeMessage(route)
+  expect(`removing the route to ${route.prefix}`, netlink.request(RTM.delRoute, 0, header, attributes), ESRCH)
+}
+
+const CLSACT = { handle: 0xffff0000, parent: 0xfffffff1, ingress: 0xfffffff2, egress: 0xfffffff3 } as const
+
+function tcmsg(ifindex: number, handle: number, parent: number, info = 0): Buffer {
+  const header = Buffer.alloc(20)
+  header.writeInt32LE(ifindex, 4)
+  header.writeUInt32LE(handle, 8)
+  header.writeUInt32LE(parent, 12)
+  header.writeUInt32LE(info >>> 0, 16)
+  return header
+}
+
+/** false when it was there already. */
+export function addClsact(netlink: Netlink, ifindex: number): boolean {
+  const TCA_KIND = 1
+  const answer = netlink.request(RTM.newQdisc, NLM_F.create | NLM_F.excl, tcmsg(ifindex, CLSACT.handle, CLSACT.parent), [[TCA_KIND, text('clsact')]])
+  if (Array.isArray(answer)) return true
+  if (answer.errno === EEXIST) return false
+  // Before 4.5 its numbers mean a queue of another kind to the kernel.
+  if ([ENOENT, EINVAL, EOPNOTSUPP].includes(answer.errno))
+    throw new DatapathError('qdisc clsact: not supported by this kernel (needs 4.5)', { errno: answer.errno })
+  throw systemError(`adding qdisc clsact to interface ${ifindex}`, answer.errno)
+}
+
+export function deleteClsact(netlink: Netlink, ifindex: number): void {
+  expect(`removing qdisc clsact from interface ${ifindex}`, netlink.request(RTM.delQdisc, 0, tcmsg(ifindex, CLSACT.handle, CLSACT.parent)), ENOENT, ENODEV, EINVAL)
+}
+
+/** Attaches a program, in place of one attached before: one request, so no packet goes by unseen. */
+export function setFilter(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress', program: { name: string; fd: number }): void {
+  const TCA_KIND = 1, TCA_OPTIONS = 2
+  const TCA_BPF = { fd: 6, name: 7, flags: 8 } as const
+  const PRIORITY_1_ETH_P_ALL = (1 << 16) | 0x0300, HANDLE = 1, DIRECT_ACTION = 1
+  addClsact(netlink, ifindex)
+  expect(`attaching BPF program ${program.name} to interface ${ifindex}`, netlink.request(RTM.newFilter, NLM_F.create | NLM_F.replace,
+    tcmsg(ifindex, HANDLE, CLSACT[direction], PRIORITY_1_ETH_P_ALL),
+    [[TCA_KIND, text('bpf')], [TCA_OPTIONS, [[TCA_BPF.fd, u32(program.fd)], [TCA_BPF.name, text(program.name)], [TCA_BPF.flags, u32(DIRECT_ACTION)]]]]))
+}

@@ -1,0 +1,63 @@
+/** Services and their backends in the load-balancer maps. */
+import type { BpfMap } from './bpf.ts'
+import {
+  decodeServiceKey, decodeServiceValue, encodeBackendKey, encodeReverseNat, encodeServiceKey, encodeServiceValue, u32Key, type ServiceValue,
+} from './layouts.ts'
+import type { Backend, ServiceSpec } from './types.ts'
+
+export class ServiceMaps {
+  private readonly services: BpfMap
+  private readonly reverseNat: BpfMap
+  private readonly backends: BpfMap
+
+  constructor(services: BpfMap, reverseNat: BpfMap, backends: BpfMap) {
+    this.services = services
+    this.reverseNat = reverseNat
+    this.backends = backends
+  }
+
+  private slot(frontend: ServiceSpec['frontend'], slave: number): ServiceValue | undefined {
+    const value = this.services.lookup(encodeServiceKey({ ...frontend, slave }))
+    return value === undefined ? undefined : decodeServiceValue(value)
+  }
+
+  private setSlot(frontend: ServiceSpec['frontend'], slave: number, value: ServiceValue): void {
+    this.services.update(encodeServiceKey({ ...frontend, slave }), encodeServiceValue(value))
+  }
+
+  private backendsOf(frontend: ServiceSpec['frontend'], count: number): Backend[] {
+    return Array.from({ length: count }, (_, i) => this.slot(frontend, i + 1)).flatMap((slot) => slot === undefined ? [] : [{ ip: slot.ip, port: slot.port }])
+  }
+
+  /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. */
+  upsert({ id, frontend, backends }: ServiceSpec): void {
+    const old = this.slot(frontend, 0)
+    const oldBackends = this.backendsOf(frontend, old?.count ?? 0)
+    this.reverseNat.update(u32Key(id), encodeReverseNat(frontend.ip, frontend.port))
+    for (const backend of backends) this.backends.update(encodeBackendKey(backend.ip, backend.port, id), u32Key(1))
+    backends.forEach((backend, i) => this.setSlot(frontend, i + 1, { ...backend, count: 0, revnat: id }))
+    this.setSlot(frontend, 0, { ip: '0.0.0.0', port: 0, count: backends.length, revnat: id })
+    for (let slave = backends.length + 1; slave <= (old?.count ?? 0); slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
+    if (old === undefined) return
+    const kept = (backend: Backend): boolean => old.revnat === id && backends.some(({ ip, port }) => ip === backend.ip && port === backend.port)
+    for (const backend of oldBackends) if (!kept(backend)) this.backends.delete(encodeBackendKey(backend.ip, backend.port, old.revnat))
+    if (old.revnat !== id) this.reverseNat.delete(u32Key(old.revnat))
+  }
+
+  delete(frontend: ServiceSpec['frontend']): void {
+    const old = this.slot(frontend, 0)
+    if (old === undefined) return
+    const backends = this.backendsOf(frontend, old.count)
+    for (let slave = 0; slave <= old.count; slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
+    for (const backend of backends) this.backends.delete(encodeBackendKey(backend.ip, backend.port, old.revnat))
+    this.reverseNat.delete(u32Key(old.revnat))
+  }
+
+  list(): ServiceSpec[] {
+    return this.services.entries().flatMap(([keyBytes, valueBytes]) => {
+      const { slave, ...frontend } = decodeServiceKey(keyBytes)
+      const { count, revnat } = decodeServiceValue(valueBytes)
+      return slave === 0 ? [{ id: revnat, frontend, backends: this.backendsOf(frontend, count) }] : []
+    }).sort((a, b) => a.id - b.id)
+  }
+}

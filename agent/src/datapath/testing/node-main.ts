@@ -1,0 +1,31 @@
+/**
+ * One node's datapath as a process, for tests: `node-main.ts CONFIG_JSON`, started in the node's network namespace. Reads calls as JSON
+ * lines `{id, method, args}` and answers `{id, result}` or `{id, error}`; events come as `{event}` or `{lost}`.
+ */
+import readline from 'node:readline'
+import { decodeEvent, openDatapath } from '../index.ts'
+import type { DatapathConfig } from '../types.ts'
+
+const say = (message: unknown): void => void process.stdout.write(`${JSON.stringify(message)}\n`)
+
+interface Call { id: number; method: string; args: unknown[] }
+
+const started = performance.now()
+const datapath = await openDatapath(JSON.parse(process.argv[2] ?? '{}') as DatapathConfig, { stats: process.env['LASH_STATS'] === '1' })
+datapath.onEvent((event) => {
+  if ('lost' in event) return say({ lost: event.lost })
+  const { ...message } = decodeEvent(event.cpu, event.data)
+  say({ event: 'packet' in message ? { ...message, packet: message.packet.toString('hex') } : message })
+})
+say({ ready: { pid: process.pid, programs: datapath.programInfo, ms: Math.round(performance.now() - started) } })
+
+readline.createInterface({ input: process.stdin }).on('line', (line) => {
+  const { id, method, args } = JSON.parse(line) as Call
+  try {
+    const call = (datapath as unknown as Record<string, (...args: unknown[]) => unknown>)[method]
+    if (call === undefined) throw new Error(`no method ${method}`)
+    say({ id, result: call.apply(datapath, args) ?? null })
+  } catch (error) {
+    say({ id, error: String(error) })
+  }
+}).on('close', () => datapath.close())

@@ -1,0 +1,104 @@
+/**
+ * What a pod does in tests: `pod-main.ts serve NAME PORT…` answers TCP and UDP with its name and the client's address;
+ * `tcp|udp HOST PORT [SOURCE_PORT]`, `ping HOST`, `big HOST PORT` print one JSON line: `{reply, from}` or `{error}`.
+ * `sniff INTERFACE` prints frames in hex, a line each.
+ */
+import dgram from 'node:dgram'
+import fs from 'node:fs'
+import net from 'node:net'
+import koffi from 'koffi'
+import { recv, send, setsockopt, socket } from '../system.ts'
+
+const TIMEOUT_MS = Number(process.env['LAB_TIMEOUT_MS'] ?? 1500)
+const libc = koffi.load('libc.so.6')
+const call = libc.func('connect', 'int', ['int', 'void *', 'unsigned int']) as (fd: number, address: Buffer, size: number) => number
+const bind = libc.func('bind', 'int', ['int', 'void *', 'unsigned int']) as (fd: number, address: Buffer, size: number) => number
+function finish(result: unknown): never {
+  fs.writeSync(1, `${JSON.stringify(result)}\n`)
+  process.exit(0)
+}
+
+function serve(name: string, ports: number[]): void {
+  for (const port of ports) {
+    net.createServer((client) => {
+      client.on('error', () => client.destroy())
+      client.on('data', (data) => data.toString().startsWith('count') ? client.write(String(data.length)) : client.write(`${name} ${client.remoteAddress}`))
+    }).listen(port, '0.0.0.0')
+    const udp = dgram.createSocket('udp4')
+    udp.on('message', (_, client) => udp.send(`${name} ${client.address}`, client.port, client.address))
+    udp.bind(port)
+  }
+  fs.writeSync(1, 'serving\n')
+}
+
+/** Sends a line a second time after a pause when `hold` is set, over the same connection. */
+function tcp(host: string, port: number, localPort: number | undefined, payload = 'hello'): void {
+  const client = net.connect({ host, port, ...(localPort === undefined ? {} : { localPort }) }, () => client.write(payload))
+  client.on('data', (data) => finish({ reply: data.toString(), from: `${client.remoteAddress}:${client.remotePort}` }))
+  client.on('error', (error) => finish({ error: error.message }))
+}
+
+/** Prints a line for every answer over one connection, asking every 100 ms, until killed. */
+function stream(host: string, port: number): void {
+  const client = net.connect({ host, port }, () => setInterval(() => client.write('again'), 100))
+  client.on('data', (data) => fs.writeSync(1, `${data.toString()}\n`))
+  client.on('error', (error) => finish({ error: error.message }))
+}
+
+function udp(host: string, port: number, localPort: number): void {
+  const client = dgram.createSocket('udp4')
+  client.on('message', (data, from) => finish({ reply: data.toString(), from: `${from.address}:${from.port}` }))
+  client.on('error', (error) => finish({ error: error.message }))
+  client.bind(localPort, () => client.connect(port, host, () => client.send('hello')))
+}
+
+function ping(host: string): void {
+  const AF_INET = 2, SOCK_RAW = 3, ICMP = 1
+  const fd = socket(AF_INET, SOCK_RAW, ICMP)
+  const address = Buffer.alloc(16)
+  address.writeUInt16LE(AF_INET, 0)
+  Buffer.from(host.split('.').map(Number)).copy(address, 4)
+  call(fd, address, 16)
+  const request = Buffer.from('0800f7fd0001000100000000', 'hex') // checksum: ~(0x0800 + 1 + 1)
+  request.writeUInt16BE(0xffff - 0x0802, 2)
+  send(fd, request, request.length, 0)
+  const SOL_SOCKET = 1, SO_RCVTIMEO = 20
+  const timeout = Buffer.alloc(16)
+  timeout.writeBigInt64LE(BigInt(TIMEOUT_MS) * 1000n, 8)
+  timeout.writeBigInt64LE(timeout.readBigInt64LE(8) / 1_000_000n, 0)
+  timeout.writeBigInt64LE(timeout.readBigInt64LE(8) % 1_000_000n, 8)
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length)
+  const buffer = Buffer.alloc(2048)
+  if (recv(fd, buffer, buffer.length, 0) < 0) finish({ error: 'timeout' })
+  const l4 = (buffer.readUInt8(0) & 0xf) * 4
+  finish({ reply: `type ${buffer.readUInt8(l4)}`, from: [...buffer.subarray(12, 16)].join('.'), ttl: buffer.readUInt8(8) })
+}
+
+function sniff(device: string): void {
+  const AF_PACKET = 17, SOCK_RAW = 3, ETH_P_ALL = 0x0300
+  const fd = socket(AF_PACKET, SOCK_RAW, ETH_P_ALL)
+  const address = Buffer.alloc(20)
+  address.writeUInt16LE(AF_PACKET, 0)
+  address.writeUInt16LE(ETH_P_ALL, 2)
+  address.writeInt32LE(Number(fs.readFileSync(`/sys/class/net/${device}/ifindex`, 'utf8')), 4)
+  bind(fd, address, 20)
+  fs.writeSync(1, 'sniffing\n')
+  const buffer = Buffer.alloc(65536)
+  for (;;) {
+    const size = recv(fd, buffer, buffer.length, 0)
+    if (size > 0) fs.writeSync(1, `${buffer.toString('hex', 0, size)}\n`)
+  }
+}
+
+const [mode = '', host = '', port = '', source] = process.argv.slice(2)
+if (!['serve', 'sniff', 'stream'].includes(mode)) setTimeout(() => finish({ error: 'timeout' }), TIMEOUT_MS)
+switch (mode) {
+  case 'serve': serve(host, process.argv.slice(4).map(Number)); break
+  case 'tcp': tcp(host, Number(port), source === undefined ? undefined : Number(source)); break
+  case 'big': tcp(host, Number(port), undefined, `count${'x'.repeat(60_000)}`); break
+  case 'stream': stream(host, Number(port)); break
+  case 'udp': udp(host, Number(port), Number(source ?? 0)); break
+  case 'ping': ping(host); break
+  case 'sniff': sniff(host); break
+  default: finish({ error: `unknown mode ${mode}` })
+}

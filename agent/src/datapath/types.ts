@@ -1,0 +1,104 @@
+/**
+ * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
+ * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, MACs are `aa:bb:cc:dd:ee:ff`.
+ */
+export interface DatapathConfig {
+  /** ELF object made by clang from agent/bpf. */
+  objectFile: string
+  /** Where maps are pinned; mounted if it isn't. Maps found there are re-used (restart keeps state). Default /sys/fs/bpf. */
+  bpffs: string
+  nodeIPv4: string
+  /** Interface holding nodeIPv4, e.g. eth1. */
+  nodeDevice: string
+  /** This node's pod CIDR, e.g. 10.244.1.0/24. */
+  podCIDR: string
+  /** All pods, e.g. 10.244.0.0/16; routed to cilium_host. */
+  clusterCIDR: string
+  /** Routed to cilium_host too, so that the host reaches ClusterIPs without kube-proxy. */
+  serviceCIDR: string
+  /** The router's address inside podCIDR (first address), assigned to cilium_host. */
+  routerIPv4: string
+  vxlanPort: number
+  /** MTU of pods; the underlay's less 50. */
+  mtu: number
+  /** perf ring pages a CPU, power of two. */
+  monitorPages: number
+  /** Emit debug (type 2) and capture (type 3) messages too. */
+  debug: boolean
+}
+
+export type Protocol = 'TCP' | 'UDP' | 'ICMP' | 'ANY'
+
+/** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol; identity 0 means every identity. */
+export interface PolicyAllow { identity: number; port: number; protocol: Protocol }
+
+export interface EndpointSpec {
+  id: number
+  /** Path of the pod's network namespace as the agent sees it (/proc/PID/ns/net or /var/run/netns/x). */
+  netns: string
+  /** Interface to make inside, usually eth0. */
+  containerInterface: string
+  /** Name for the host side, `lxc` + up to 12 characters; unique. */
+  hostInterface: string
+  ipv4: string
+  /** Security identity; 0 or 5 (init) until allocated. */
+  identity: number
+}
+
+export interface EndpointLink { hostInterface: string; ifindex: number; mac: string; nodeMac: string }
+
+export interface Backend { ip: string; port: number }
+export interface ServiceSpec {
+  /** Reverse-translation index, unique a frontend, 1..65535. */
+  id: number
+  frontend: { ip: string; port: number; protocol: 'TCP' | 'UDP' }
+  backends: Backend[]
+}
+
+export interface TunnelEntry { prefix: string; node: string }
+export interface ConntrackEntry {
+  direction: 'IN' | 'OUT' | 'SVC'; protocol: number; src: string; srcPort: number; dst: string; dstPort: number
+  /** Seconds from now. */
+  expires: number
+  rxPackets: number; rxBytes: number; txPackets: number; txBytes: number; flags: number; revnat: number; sourceIdentity: number
+}
+
+/** A raw record of the perf ring: byte 0 is the message type (drop 1, debug 2, capture 3, trace 4). Layout: agent/bpf/lib/events.h, decoded by agent/src/datapath/events.ts. */
+export type RawEvent = { cpu: number; data: Buffer } | { cpu: number; lost: number }
+
+export interface Datapath {
+  /** What perf rings look like, for the monitor's header. */
+  readonly ring: { cpus: number; pages: number; pageSize: number }
+  onEvent(listener: (event: RawEvent) => void): () => void
+  /** Creates the veth pair in the namespace, addresses and routes it, attaches the programs, and enters it in the endpoint map. Idempotent. */
+  addEndpoint(spec: EndpointSpec): EndpointLink
+  /** Takes an endpoint found after a restart (the veth exists) back under control. Returns undefined when its interface is gone. */
+  adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined
+  removeEndpoint(id: number): void
+  setEndpointIdentity(id: number, identity: number): void
+  /** Makes `ingress`/`egress` the whole policy of the endpoint. `undefined` = not enforced (all allowed). New allows are added before old ones are removed, and enforcement is switched on last, off first. Identity 1 (host) is always allowed in. */
+  setPolicy(id: number, policy: { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }): void
+  /** IP → identity; `node` is the tunnel end for addresses outside this node. */
+  upsertIPCache(ip: string, entry: { identity: number; node?: string }): void
+  deleteIPCache(ip: string): void
+  /** Pod prefix (a node's CIDR) → node IP, for remote nodes; also lets remote node IPs be reached through the tunnel. */
+  upsertTunnel(entry: TunnelEntry): void
+  deleteTunnel(prefix: string): void
+  upsertService(service: ServiceSpec): void
+  deleteService(frontend: ServiceSpec['frontend']): void
+  listTunnels(): TunnelEntry[]
+  /** As the BPF maps have it, not as was asked for. */
+  listServices(): ServiceSpec[]
+  listIPCache(): { ip: string; identity: number; node?: string }[]
+  listConntrack(): ConntrackEntry[]
+  /** From the endpoint map; this host's own addresses are in it too, with id 0 and ifindex 0. */
+  listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
+  listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number }[]
+  /** Deletes expired conntrack entries; returns how many. */
+  collectConntrack(): number
+  metrics(): { reason: number; direction: 'ingress' | 'egress'; packets: number; bytes: number }[]
+  /** Stops reading events; programs and maps stay, traffic goes on. */
+  close(): void
+  /** Removes every program, map, interface, route and rule. */
+  uninstall(): void
+}

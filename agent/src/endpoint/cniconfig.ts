@@ -1,0 +1,22 @@
+import { chmodSync, copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const config = { cniVersion: '0.3.1', name: 'cilium', type: 'cilium-cni' }
+
+/**
+ * Makes kubelet send pods here. Called once the agent is ready: from then on the node counts as Ready. The plugin is put in place before
+ * the configuration that names it, each in one step.
+ */
+export function installCNI({ plugin, binDir, confDir }: { plugin: string; binDir: string; confDir: string }): void {
+  if (binDir !== '') {
+    mkdirSync(binDir, { recursive: true })
+    copyFileSync(plugin, join(binDir, '.cilium-cni.new'))
+    chmodSync(join(binDir, '.cilium-cni.new'), 0o755)
+    renameSync(join(binDir, '.cilium-cni.new'), join(binDir, 'cilium-cni'))
+  }
+  if (confDir !== '') {
+    mkdirSync(confDir, { recursive: true })
+    writeFileSync(join(confDir, '.05-cilium.conf.new'), JSON.stringify(config, null, 2) + '\n')
+    renameSync(join(confDir, '.05-cilium.conf.new'), join(confDir, '05-cilium.conf'))
+  }
+}

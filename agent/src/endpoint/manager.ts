@@ -1,0 +1,133 @@
+import { createHash, randomInt } from 'node:crypto'
+import type { Datapath } from '../datapath/types.ts'
+import type { Labels } from '../identity/labels.ts'
+import { reserved } from '../identity/reserved.ts'
+import type { Logger } from '../log.ts'
+import type { ResolvedPolicy } from '../policy/resolve.ts'
+import { Endpoint, podKey, type EndpointRecord } from './endpoint.ts'
+import type { IPAM } from './ipam.ts'
+import type { StateDir } from './statedir.ts'
+
+export interface NewEndpoint { containerId: string; netns: string; containerInterface: string; pod: EndpointRecord['pod'] }
+
+/** Owns the endpoints of this node: makes, keeps and removes them in the datapath, and writes down what a restart needs. */
+export class EndpointManager {
+  readonly #endpoints = new Map<number, Endpoint>()
+  readonly #listeners = new Set<() => void>()
+  readonly #datapath: Datapath
+  readonly #ipam: IPAM
+  readonly #state: StateDir
+  readonly #log: Logger
+
+  constructor(deps: { datapath: Datapath; ipam: IPAM; state: StateDir; log: Logger }) {
+    this.#datapath = deps.datapath
+    this.#ipam = deps.ipam
+    this.#state = deps.state
+    this.#log = deps.log
+  }
+
+  list(): Endpoint[] { return [...this.#endpoints.values()].sort((a, b) => a.id - b.id) }
+  get(id: number): Endpoint | undefined { return this.#endpoints.get(id) }
+  byContainer(containerId: string): Endpoint | undefined { return this.list().find(({ record }) => record.containerId === containerId) }
+  byPod(key: string): Endpoint[] { return this.list().filter(({ record }) => podKey(record) === key) }
+  onChange(listener: () => void): void { this.#listeners.add(listener) }
+
+  /** Takes back what an agent before left. Identity and policy stay as they are in the datapath until they have been worked out anew. */
+  restore(): void {
+    for (const record of this.#state.load()) {
+      const link = this.#datapath.adoptEndpoint({ id: record.id, hostInterface: record.hostInterface, ipv4: record.ipv4, identity: record.identity })
+      if (link === undefined || !this.#ipam.claim(record.ipv4)) {
+        const reason = link === undefined ? 'its interface is gone' : `its address ${record.ipv4} is not free in this node's pod CIDR`
+        this.#log.info(`Removing endpoint left by an earlier agent: ${reason}`, { endpointID: record.id, pod: podKey(record) })
+        this.#datapath.removeEndpoint(record.id)
+        this.#state.remove(record.id)
+        continue
+      }
+      const endpoint = new Endpoint(record, 'restoring', 'Restoring endpoint from previous cilium instance')
+      endpoint.link = link
+      this.#endpoints.set(record.id, endpoint)
+      this.#log.info('Restored endpoint', { endpointID: record.id, ipv4: record.ipv4, identity: record.identity, pod: podKey(record) })
+    }
+    this.#changed()
+  }
+
+  /** Makes the interface pair, with identity init: it may talk to nobody that asks for an identity until it has one. */
+  create({ containerId, netns, containerInterface, pod }: NewEndpoint): Endpoint {
+    const record: EndpointRecord = {
+      id: this.#freeId(), containerId, netns, containerInterface, hostInterface: hostInterfaceOf(containerId), ipv4: this.#ipam.allocate(), pod,
+      labels: ['reserved:init'], identity: reserved.init, namedPorts: {},
+    }
+    const endpoint = new Endpoint(record, 'creating', 'Endpoint creation')
+    try {
+      endpoint.link = this.#datapath.addEndpoint({ id: record.id, netns, containerInterface, hostInterface: record.hostInterface, ipv4: record.ipv4, identity: reserved.init })
+    } catch (error) {
+      this.#ipam.release(record.ipv4)
+      throw error
+    }
+    this.#endpoints.set(record.id, endpoint)
+    this.#state.save(record)
+    endpoint.enter('waiting-for-identity', 'Endpoint creation')
+    this.#log.info('New endpoint', { endpointID: record.id, ipv4: record.ipv4, containerID: containerId.slice(0, 12), pod: podKey(record) })
+    this.#changed()
+    return endpoint
+  }
+
+  setIdentity(endpoint: Endpoint, identity: number, labels: Labels): void {
+    if (endpoint.record.identity === identity && endpoint.record.labels.join() === labels.join()) return
+    this.#datapath.setEndpointIdentity(endpoint.id, identity)
+    endpoint.record = { ...endpoint.record, identity, labels }
+    this.#state.save(endpoint.record)
+    endpoint.enter(endpoint.state, 'Set identity for this endpoint')
+    this.#log.info('Identity of endpoint changed', { endpointID: endpoint.id, identity, identityLabels: labels.join(',') })
+    this.#changed()
+  }
+
+  setPod(endpoint: Endpoint, pod: { uid?: string | undefined; namedPorts: Record<string, number> }): void {
+    const { record } = endpoint
+    if (record.pod.uid === pod.uid && JSON.stringify(record.namedPorts) === JSON.stringify(pod.namedPorts)) return
+    endpoint.record = { ...record, pod: { ...record.pod, uid: pod.uid }, namedPorts: pod.namedPorts }
+    this.#state.save(endpoint.record)
+  }
+
+  /** Returns whether the datapath had to change. */
+  setPolicy(endpoint: Endpoint, policy: ResolvedPolicy, revision: number, reason: string): boolean {
+    const first = endpoint.policyRevision === 0
+    const same = !first && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
+    if (!same) {
+      endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
+      this.#datapath.setPolicy(endpoint.id, policy)
+    }
+    endpoint.policy = policy
+    endpoint.policyRevision = revision
+    if (!same) {
+      endpoint.enter('ready', `Successfully regenerated endpoint program due to ${reason}`)
+      this.#changed()
+    }
+    return !same
+  }
+
+  remove(endpoint: Endpoint, reason: string): void {
+    if (!this.#endpoints.has(endpoint.id)) return
+    endpoint.enter('disconnecting', reason)
+    this.#datapath.removeEndpoint(endpoint.id)
+    this.#endpoints.delete(endpoint.id)
+    this.#ipam.release(endpoint.record.ipv4)
+    this.#state.remove(endpoint.id)
+    this.#log.info('Removed endpoint', { endpointID: endpoint.id, ipv4: endpoint.record.ipv4, pod: podKey(endpoint.record), reason })
+    this.#changed()
+  }
+
+  #freeId(): number {
+    for (;;) {
+      const id = randomInt(1, 65_536)
+      if (!this.#endpoints.has(id)) return id
+    }
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/** Interface names have at most 15 characters. */
+const hostInterfaceOf = (containerId: string): string => `lxc${createHash('sha256').update(containerId).digest('hex').slice(0, 12)}`

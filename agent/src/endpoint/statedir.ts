@@ -1,0 +1,47 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod/mini'
+import { messageOf, type Logger } from '../log.ts'
+import type { EndpointRecord } from './endpoint.ts'
+
+const schema = z.object({
+  id: z.int(), containerId: z.string(), netns: z.string(), containerInterface: z.string(), hostInterface: z.string(), ipv4: z.string(),
+  pod: z.object({ namespace: z.string(), name: z.string(), uid: z.optional(z.string()) }),
+  labels: z.array(z.string()), identity: z.int(), namedPorts: z.record(z.string(), z.int()),
+})
+
+/** `DIR/<id>/ep.json` for every endpoint, as Cilium lays it out. */
+export class StateDir {
+  readonly #dir: string
+  readonly #log: Logger
+  constructor(dir: string, log: Logger) {
+    this.#dir = dir
+    this.#log = log
+    mkdirSync(dir, { recursive: true })
+  }
+
+  /** What was left by an agent before; unreadable entries are named in the log and left alone. */
+  load(): EndpointRecord[] {
+    return readdirSync(this.#dir).filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+      const path = join(this.#dir, name, 'ep.json')
+      try {
+        return [schema.parse(JSON.parse(readFileSync(path, 'utf8')))]
+      } catch (error) {
+        this.#log.warning('Unable to read the state of an endpoint, ignoring it; remove the folder if its pod is gone', { path, error: messageOf(error) })
+        return []
+      }
+    })
+  }
+
+  /** Replaces the file in one step, so that a crash leaves the old or the new one. */
+  save(record: EndpointRecord): void {
+    const dir = join(this.#dir, String(record.id))
+    mkdirSync(dir, { recursive: true })
+    writeFileSync(join(dir, 'ep.json.new'), JSON.stringify(record, null, 2) + '\n')
+    renameSync(join(dir, 'ep.json.new'), join(dir, 'ep.json'))
+  }
+
+  remove(id: number): void {
+    rmSync(join(this.#dir, String(id)), { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,59 @@
+import type { Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+
+type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
+
+/** What maps and interfaces hold; kept outside the datapath so that it survives a restart of the agent, as they do. */
+export interface FakeKernel {
+  endpoints: Map<number, Omit<EndpointSpec, 'netns' | 'containerInterface'> & { link: EndpointLink; policy: Policy }>
+  ipcache: Map<string, { identity: number; node?: string }>
+  tunnels: Map<string, string>
+  services: Map<string, ServiceSpec>
+  /** Every call that changed something, in order. */
+  calls: string[]
+}
+
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), tunnels: new Map(), services: new Map(), calls: [] })
+
+/** The contract of the datapath, in memory. `emit` plays the perf ring. */
+export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
+  const listeners = new Set<(event: RawEvent) => void>()
+  const log = (...call: unknown[]) => void kernel.calls.push(call.map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join(' '))
+  const find = (id: number) => {
+    const endpoint = kernel.endpoints.get(id)
+    if (endpoint === undefined) throw new Error(`endpoint ${id} is not in the datapath`)
+    return endpoint
+  }
+  const key = ({ ip, port, protocol }: ServiceSpec['frontend']) => `${ip}:${port}/${protocol}`
+  return {
+    config,
+    ring: { cpus: 2, pages: config.monitorPages, pageSize: 4096 },
+    emit: (event) => { for (const listener of listeners) listener(event) },
+    onEvent: (listener) => { listeners.add(listener); return () => listeners.delete(listener) },
+    addEndpoint: (spec) => {
+      log('addEndpoint', spec.id, spec.ipv4, spec.identity)
+      const link: EndpointLink = { hostInterface: spec.hostInterface, ifindex: 100 + kernel.endpoints.size, mac: '02:00:00:00:00:01', nodeMac: '02:00:00:00:00:02' }
+      kernel.endpoints.set(spec.id, { id: spec.id, hostInterface: spec.hostInterface, ipv4: spec.ipv4, identity: spec.identity, link, policy: {} })
+      return link
+    },
+    adoptEndpoint: (spec) => { log('adoptEndpoint', spec.id); return kernel.endpoints.get(spec.id)?.link },
+    removeEndpoint: (id) => { log('removeEndpoint', id); kernel.endpoints.delete(id) },
+    setEndpointIdentity: (id, identity) => { log('setEndpointIdentity', id, identity); find(id).identity = identity },
+    setPolicy: (id, policy) => { log('setPolicy', id, policy); find(id).policy = policy },
+    upsertIPCache: (ip, entry) => { log('upsertIPCache', ip, entry); kernel.ipcache.set(ip, entry) },
+    deleteIPCache: (ip) => { log('deleteIPCache', ip); kernel.ipcache.delete(ip) },
+    upsertTunnel: ({ prefix, node }: TunnelEntry) => { log('upsertTunnel', prefix, node); kernel.tunnels.set(prefix, node) },
+    deleteTunnel: (prefix) => { log('deleteTunnel', prefix); kernel.tunnels.delete(prefix) },
+    upsertService: (service) => { log('upsertService', service); kernel.services.set(key(service.frontend), service) },
+    deleteService: (frontend) => { log('deleteService', key(frontend)); kernel.services.delete(key(frontend)) },
+    listTunnels: () => [...kernel.tunnels].map(([prefix, node]) => ({ prefix, node })),
+    listServices: () => [...kernel.services.values()],
+    listIPCache: () => [...kernel.ipcache].map(([ip, entry]) => ({ ip, ...entry })),
+    listConntrack: () => [],
+    listEndpoints: () => [...kernel.endpoints.values()].map(({ id, ipv4: ip, identity, link: { ifindex, mac, nodeMac } }) => ({ ip, id, ifindex, mac, nodeMac, identity })),
+    listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, ...allow, packets: 0, bytes: 0 }))),
+    collectConntrack: () => 0,
+    metrics: () => [],
+    close: () => log('close'),
+    uninstall: () => log('uninstall'),
+  }
+}

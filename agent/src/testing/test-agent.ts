@@ -1,0 +1,90 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startAgent, type RunningAgent } from '../agent.ts'
+import { firstAddress } from '../cluster/cidr.ts'
+import { internalIP } from '../cluster/node.ts'
+import { readAgentConfig } from '../config/agent.ts'
+import { KubeClient } from '../k8s/client.ts'
+import { createLogger } from '../log.ts'
+import type { ControlPlane } from './control-plane.ts'
+import { fakeKernel, openFakeDatapath, type FakeKernel } from './fake-datapath.ts'
+
+/** What the plugin prints: a result or an error. */
+export interface CNIOutput { cniVersion?: string; code?: number; msg?: string; ips?: { address: string }[]; interfaces?: { name: string }[] }
+
+/** An agent in this process on a fake kernel, its files in a folder of its own, and the real CNI plugin to call it with. */
+export interface TestAgent {
+  kernel: FakeKernel; dir: string; socket: string; log: string[]
+  datapath: () => ReturnType<typeof openFakeDatapath>
+  cni: (command: string, options: { container: string; pod: string; namespace?: string }) => Promise<{ status: number | null; answer: CNIOutput }>
+  cilium: (...args: string[]) => Promise<{ code: number | null; out: string }>
+  monitor: (...args: string[]) => { lines: () => string[]; stop: () => void }
+  stop: () => Promise<void>
+  start: () => Promise<void>
+}
+
+let plugin: string | undefined
+
+export function buildPlugin(): string {
+  if (plugin !== undefined) return plugin
+  plugin = join(tmpdir(), `lash-cilium-cni-${process.pid}`)
+  process.once('exit', () => rmSync(plugin!, { force: true }))
+  const source = fileURLToPath(new URL('../../cni/cilium-cni.c', import.meta.url))
+  const { status, stderr } = spawnSync('gcc', ['-static', '-Os', '-o', plugin, source], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`gcc failed: ${stderr}`)
+  return plugin
+}
+
+export async function startTestAgent(plane: ControlPlane, nodeName: string): Promise<TestAgent> {
+  const dir = mkdtempSync(join(tmpdir(), `lash-${nodeName}-`))
+  const socket = join(dir, 'cilium.sock')
+  const kernel = fakeKernel()
+  const log: string[] = []
+  const tokenFile = join(dir, 'token')
+  mkdirSync(join(dir, 'net.d'))
+  writeFileSync(tokenFile, await plane.agentToken())
+  let datapath: ReturnType<typeof openFakeDatapath> | undefined
+  let agent: RunningAgent | undefined
+  const start = async () => {
+    const config = readAgentConfig([
+      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`,
+    ], {}, nodeName)
+    agent = await startAgent({
+      config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),
+      openDatapath: (it) => (datapath = openFakeDatapath(it, kernel)),
+      describeNode: (node) => ({ name: nodeName, ipv4: internalIP(node)!, device: 'eth1', podCIDR: node.spec.podCIDR!, routerIPv4: firstAddress(node.spec.podCIDR!), mtu: 1450 }),
+    })
+  }
+  const cni: TestAgent['cni'] = (command, { container, pod, namespace = 'default' }) => new Promise((resolve) => {
+    const env = {
+      CILIUM_SOCK: socket, CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_NETNS: `/var/run/netns/${container}`, CNI_IFNAME: 'eth0', CNI_PATH: '/opt/cni/bin',
+      CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod};K8S_POD_INFRA_CONTAINER_ID=${container}`,
+    }
+    const child = spawn(buildPlugin(), [], { env, stdio: ['pipe', 'pipe', 'inherit'] })
+    let out = ''
+    child.stdout.on('data', (chunk) => { out += String(chunk) })
+    child.on('close', (status) => resolve({ status, answer: JSON.parse(out) as CNIOutput }))
+    child.stdin.end(readFileSync(join(dir, 'net.d/05-cilium.conf')))
+  })
+  const command = (args: string[]) => spawn(process.execPath, [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), ...args], { env: { CILIUM_SOCK: socket }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const cilium: TestAgent['cilium'] = (...args) => new Promise((resolve) => {
+    const child = command(args)
+    let out = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { out += String(chunk) })
+    child.on('close', (code) => resolve({ code, out }))
+  })
+  const monitor: TestAgent['monitor'] = (...args) => {
+    const child = command(['monitor', ...args])
+    let out = ''
+    child.stdout.on('data', (chunk) => { out += String(chunk) })
+    return { lines: () => out.split('\n').slice(0, -1), stop: () => void child.kill() }
+  }
+  await start()
+  return {
+    kernel, dir, socket, log, datapath: () => datapath!, cni, cilium, monitor, start,
+    stop: async () => { await agent?.stop(); agent = undefined },
+  }
+}
