@@ -1,0 +1,7 @@
+export { installMatchers } from './matchers.ts'
+export type { AgentCli, Arrival, Attempt, AttemptOptions, Client, FlowEnd, Receiver, Target, Transport } from './types.ts'
+export type { FlowCriteria } from './events.ts'
+export type { DropCriteria } from './match-event.ts'
+export type { ReachOptions } from './reach.ts'
+export type { TunnelCriteria } from './wire.ts'
+export * from './tables.ts'

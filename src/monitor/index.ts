@@ -1,0 +1,7 @@
+export { parseMonitorLine, MonitorParser } from './parse.ts'
+export { MonitorStream, type LineSource, type Slice } from './stream.ts'
+export { Fence, markerCommand, parseCpuList, type FenceNode, type FenceOptions } from './fence.ts'
+export { Monitor, type EventWindow } from './window.ts'
+export { reasonCode, reasonName, reasonNames, sameReason } from './reasons.ts'
+export { identityNumber, identityText } from './identities.ts'
+export * from './types.ts'

@@ -1,0 +1,39 @@
+import { describe, expect, test } from '../fixtures/index.ts'
+
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', (protocol) => {
+  test('is VXLAN on the wire, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
+    const address = (name: string): string => nodes.find((node) => node.name === name)?.ip ?? expect.fail('no such node')
+    const [ip1, ip2] = [address(pods.client1.node), address(pods.a2.node)]
+    // Soft: when the flow is broken, what is on the wire instead is the better half of the answer.
+    await expect.soft(pods.client1).toReach(pods.a2, { protocol })
+    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.a2, protocol, outer: { src: ip1, dst: ip2 } })
+    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.a2.identity, from: pods.a2, to: pods.client1, protocol, outer: { src: ip2, dst: ip1 } })
+    await expect.soft(capture).toHaveNoPlainFramesOf([run.cluster.podCidr])
+  })
+})
+
+describe('the tunnel map', () => {
+  test('names on each node the pod CIDR and address of every other', async ({ nodes, cluster, agent }) => {
+    const { items } = await cluster.kube.core.listNode()
+    const podCidr = (name: string): string => items.find(({ metadata }) => metadata?.name === name)?.spec?.podCIDR ?? expect.fail(`${name} has no pod CIDR`)
+    for (const node of nodes) {
+      for (const other of nodes.filter(({ name }) => name !== node.name)) await expect(agent(node)).toListTunnel({ prefix: podCidr(other.name), node: other.ip })
+    }
+  })
+})
+
+describe('identities in the tunnel', () => {
+  test('are those that the agent of each node lists', async ({ pods, agent }) => {
+    for (const pod of [pods.client1, pods.a2]) {
+      expect((await agent(pod.node).endpoints()).find(({ ipv4 }) => ipv4 === pod.ip)).toMatchObject({ identity: pod.identity })
+      expect((await agent(pod.node).identities()).map(({ id }) => id)).toContain(pod.identity)
+    }
+  })
+
+  test('differ between pods of different labels', async ({ pods, capture }) => {
+    await Promise.all([expect.soft(pods.b1).toReach(pods.a2), expect.soft(pods.client1).toReach(pods.b2)])
+    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b1.identity, from: pods.b1, to: pods.a2 })
+    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.b2 })
+    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b2.identity, from: pods.b2, to: pods.client1 })
+  })
+})
