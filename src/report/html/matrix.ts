@@ -1,0 +1,42 @@
+import type { TestResult } from '../types.ts'
+import { statusOf, suiteAnchor, type Run } from './cells.ts'
+import { duration, mark, plural } from './format.ts'
+import { html, type Markup } from './markup.ts'
+
+/** Kernel × suite. Runs of the same kernel and agent share a row: CI may split one kernel's suites among several. */
+export function matrix(runs: readonly Run[]): Markup {
+  const suites = [...new Set(runs.flatMap((run) => run.result.tests.map((test) => test.suite)))].sort()
+  const rows = Map.groupBy(runs, (run) => JSON.stringify([run.label, run.result.release]))
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Kernel by suite"><table class="matrix">
+<thead><tr><th scope="col">Kernel</th><th scope="col">Run</th>${suites.map((suite) => html`<th scope="col">${suite}</th>`)}</tr></thead>
+<tbody>${[...rows.values()].map((group) => row(group, suites))}</tbody>
+</table></div>`
+}
+
+function row(runs: readonly Run[], suites: readonly string[]): Markup {
+  const [first] = runs
+  if (!first) return html``
+  return html`<tr><th scope="row">${first.label}<small>${first.result.release}</small></th>
+<td>${runs.map((run) => html`<a class="cell ${run.result.outcome}" href="#${run.anchor}">${mark(run.result.outcome)} ${run.result.outcome}<small>${duration(run.result.ms)}</small></a>`)}</td>
+${suites.map((suite) => html`<td>${suiteCells(runs, suite)}</td>`)}</tr>
+`
+}
+
+function suiteCells(runs: readonly Run[], suite: string): Markup | Markup[] {
+  const found = runs.flatMap((run) => {
+    const tests = run.result.tests.filter((test) => test.suite === suite)
+    return tests.length ? [html`<a class="cell ${statusOf(tests)}" href="#${suiteAnchor(run, suite)}">${mark(statusOf(tests))} ${tally(tests)}</a>`] : []
+  })
+  return found.length ? found : html`<span class="cell none">not run</span>`
+}
+
+/** `12`, `10 of 12`, `2 of 12 failed`: short enough for a cell. */
+function tally(tests: readonly TestResult[]): Markup {
+  const count = (status: TestResult['status']): number => tests.filter((test) => test.status === status).length
+  const skipped = count('skipped')
+  const main = count('failed') ? `${count('failed')} of ${tests.length} failed` : skipped === tests.length ? 'skipped' : plural(count('passed'), 'test')
+  return html`${main}${skipped > 0 && skipped < tests.length && html`<small>${skipped} skipped</small>`}`
+}
+
+/** What the symbols mean. */
+export const legend = (): Markup => html`<p class="legend">${mark('passed')} passed ${mark('failed')} failed ${mark('error')} error before or beside the tests ${mark('skipped')} skipped ${mark('stopped')} stopped</p>`

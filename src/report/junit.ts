@@ -1,0 +1,34 @@
+import type { RunResult, TestResult } from './types.ts'
+
+// Characters that XML 1.0 cannot carry at all.
+const unprintable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g
+const escape = (text: string): string =>
+  text.replace(unprintable, '\ufffd').replace(/[&<>"']/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' })[c]!)
+
+/** JUnit XML of one or more runs; every test's name carries its kernel: `policy > drops … [6.1]`. Times are seconds. */
+export function junitXml(runs: readonly RunResult[]): string {
+  const suites = runs.flatMap((run) => [...suitesOf(run), ...(run.error === undefined ? [] : [errorSuite(run, run.error)])])
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="kernelbed">\n${suites.join('\n')}\n</testsuites>\n`
+}
+
+function suitesOf(run: RunResult): string[] {
+  const names = [...new Set(run.tests.map((test) => test.suite))]
+  return names.map((name) => {
+    const tests = run.tests.filter((test) => test.suite === name)
+    const count = (status: TestResult['status']): number => tests.filter((test) => test.status === status).length
+    const seconds = tests.reduce((sum, test) => sum + test.ms, 0) / 1000
+    return `  <testsuite name="${escape(`${name} [${run.kernel}]`)}" tests="${tests.length}" failures="${count('failed')}" skipped="${count('skipped')}" errors="0" time="${seconds.toFixed(3)}" timestamp="${escape(run.startedAt)}">\n${tests.map((test) => caseOf(run, test)).join('\n')}\n  </testsuite>`
+  })
+}
+
+function caseOf(run: RunResult, test: TestResult): string {
+  const open = `    <testcase classname="${escape(`${run.kernel}.${test.suite}`)}" name="${escape(`${test.name} [${run.kernel}]`)}" time="${(test.ms / 1000).toFixed(3)}"`
+  if (test.status === 'passed') return `${open}/>`
+  if (test.status === 'skipped') return `${open}><skipped message="${escape(test.message ?? '')}"/></testcase>`
+  return `${open}><failure message="${escape((test.message ?? 'failed').split('\n')[0]!)}">${escape(`${test.message ?? ''}${test.location ? `\nat ${test.location}` : ''}`)}</failure></testcase>`
+}
+
+function errorSuite(run: RunResult, error: string): string {
+  const name = escape(`run [${run.kernel}]`)
+  return `  <testsuite name="${name}" tests="1" failures="0" skipped="0" errors="1" time="${(run.ms / 1000).toFixed(3)}" timestamp="${escape(run.startedAt)}">\n    <testcase classname="${escape(run.kernel)}.run" name="${name}"><error message="${escape(error.split('\n')[0]!)}">${escape(error)}</error></testcase>\n  </testsuite>`
+}

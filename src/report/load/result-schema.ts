@@ -1,0 +1,28 @@
+import { z } from 'zod'
+import type { RunResult } from '../types.ts'
+
+const test = z.object({
+  suite: z.string(),
+  name: z.string(),
+  status: z.enum(['passed', 'failed', 'skipped']),
+  ms: z.number(),
+  message: z.string().exactOptional(),
+  location: z.string().exactOptional(),
+})
+
+const step = z.object({ name: z.string(), startMs: z.number(), ms: z.number(), ok: z.boolean(), note: z.string().exactOptional() })
+
+/** `result.json` of a run folder. Keys of later versions are dropped. */
+export const runResultSchema: z.ZodType<RunResult> = z.object({
+  id: z.string(),
+  kernel: z.string(),
+  release: z.string(),
+  agent: z.string(),
+  startedAt: z.string(),
+  ms: z.number(),
+  outcome: z.enum(['passed', 'failed', 'error', 'stopped']),
+  error: z.string().exactOptional(),
+  tests: z.array(test),
+  timeline: z.array(step),
+  command: z.string(),
+})

@@ -1,0 +1,37 @@
+/** What became of one test. */
+export interface TestResult {
+  /** Name of the suite file without `.test.ts`: `policy`. */
+  readonly suite: string
+  /** Describe blocks and test name, joined by ` > `. */
+  readonly name: string
+  readonly status: 'passed' | 'failed' | 'skipped'
+  readonly ms: number
+  /** Why it failed, without a stack trace; or why it was skipped. */
+  readonly message?: string
+  /** `suites/policy.test.ts:40` of the failed line. */
+  readonly location?: string
+}
+
+/** What the suites' process tells the runner, one JSON a line on its file descriptor 3. */
+export type SuiteMessage =
+  | { readonly kind: 'suite'; readonly suite: string; readonly tests: number }
+  | { readonly kind: 'test'; readonly result: TestResult }
+  | { readonly kind: 'error'; readonly message: string }
+  | { readonly kind: 'end'; readonly ok: boolean }
+
+/** One run on one kernel: a cell of the matrix. Written to `result.json` in the run folder. */
+export interface RunResult {
+  readonly id: string
+  readonly kernel: string
+  readonly release: string
+  readonly agent: string
+  readonly startedAt: string
+  readonly ms: number
+  readonly outcome: 'passed' | 'failed' | 'error' | 'stopped'
+  /** Set when a stage failed before or beside the tests: the explained error. */
+  readonly error?: string
+  readonly tests: readonly TestResult[]
+  readonly timeline: readonly { readonly name: string; readonly startMs: number; readonly ms: number; readonly ok: boolean; readonly note?: string }[]
+  /** Command that repeats this cell. */
+  readonly command: string
+}

@@ -1,0 +1,64 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { $ } from 'zx'
+import { z } from 'zod'
+import { runKernel } from './e2e.ts'
+import { parseE2e } from './options.ts'
+import { projectDir } from './places.ts'
+
+const vitestJson = z.object({ numPassedTests: z.number(), numFailedTests: z.number(), numTotalTestSuites: z.number(), success: z.boolean() })
+
+interface Part { readonly name: string; readonly passed: number; readonly failed: number }
+
+/**
+ * `npm test`: lint, types, unit tests, then an end-to-end run on one Debian kernel with the real agent, and one with a seeded fault that
+ * must turn a suite red. Every part runs even when an earlier one failed; the last line is `N passed, N failed`.
+ */
+export async function check(): Promise<number> {
+  const parts: Part[] = []
+  parts.push(await command('lint', 'eslint', ['.']))
+  parts.push(await command('types', 'tsc', ['-p', '.']))
+  parts.push(await unitTests())
+  parts.push(await endToEnd('end to end', ['--kernel', '6.1'], 0))
+  parts.push(await endToEnd('end to end with a seeded fault', ['--kernel', '6.1', '--suite', 'policy', '--fault', 'policy-forgets-drop'], 1))
+  for (const part of parts) process.stdout.write(`${part.failed ? '✗' : '✓'} ${part.name}: ${part.passed} passed, ${part.failed} failed\n`)
+  const sum = (key: 'passed' | 'failed'): number => parts.reduce((total, part) => total + part[key], 0)
+  process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`)
+  return sum('failed') === 0 ? 0 : 1
+}
+
+const bin = (name: string): string => join(projectDir, 'node_modules/.bin', name)
+
+async function command(name: string, tool: string, args: readonly string[]): Promise<Part> {
+  process.stdout.write(`— ${name}\n`)
+  const { exitCode } = await $({ cwd: projectDir, stdio: 'inherit', nothrow: true })`${bin(tool)} ${args}`
+  return { name, passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1 }
+}
+
+async function unitTests(): Promise<Part> {
+  process.stdout.write('— unit tests\n')
+  const dir = mkdtempSync(join(tmpdir(), 'kb-unit-'))
+  try {
+    const file = join(dir, 'unit.json')
+    const { exitCode } = await $({ cwd: projectDir, stdio: 'inherit', nothrow: true })`${bin('vitest')} run --project unit --reporter=default --reporter=json --outputFile.json=${file}`
+    const counts = vitestJson.parse(JSON.parse(readFileSync(file, 'utf8')))
+    // A file that could not be collected fails the run without a failed test.
+    const failed = exitCode !== 0 && counts.numFailedTests === 0 ? 1 : counts.numFailedTests
+    return { name: 'unit tests', passed: counts.numPassedTests, failed }
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+/** A run that must end with the given exit code. For a run that is meant to go red, its failed tests are the success. */
+async function endToEnd(name: string, argv: readonly string[], expected: number): Promise<Part> {
+  process.stdout.write(`— ${name}\n`)
+  const options = parseE2e(argv)!
+  const { result, code } = await runKernel(options.kernels[0]!, options)
+  const failed = result.tests.filter((test) => test.status === 'failed').length
+  const passed = result.tests.filter((test) => test.status === 'passed').length
+  if (expected === 0) return { name, passed, failed: code === 0 ? 0 : Math.max(1, failed) }
+  const caught = code === expected && failed > 0
+  return { name: `${name}: ${caught ? 'caught' : 'NOT caught'}`, passed: caught ? 1 : 0, failed: caught ? 0 : 1 }
+}

@@ -1,0 +1,61 @@
+import { execa } from 'execa'
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { projectDir } from './places.ts'
+
+const work = mkdtempSync(join(tmpdir(), 'kb-cli-'))
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+/** Runs an entry point in an empty working folder, so that anything it starts would be seen there. */
+async function run(script: string, ...args: string[]): Promise<{ code: number | undefined; text: string; started: boolean }> {
+  const done = await execa(process.execPath, [join(projectDir, 'scripts', `${script}.ts`), ...args], { cwd: work, reject: false, all: true })
+  const started = readdirSync(work).includes('.kernelbed')
+  return { code: done.exitCode, text: done.all, started }
+}
+
+test.each([
+  ['an unknown kernel', ['--kernel', '6.13'], /unknown kernel "6\.13".*did you mean "6\.1/s],
+  ['an unknown suite', ['--suite', 'polcy'], /unknown suite "polcy" \(did you mean "policy"\?\)/],
+  ['an unknown flag', ['--kernal', '6.1'], /unknown option '--kernal' \(did you mean "?--kernel/i],
+  ['an unknown agent', ['--agent', 'lsh'], /unknown agent "lsh" \(did you mean "lash"\?\)/],
+  ['an unknown fault', ['--fault', 'policy-forgets-drops'], /unknown fault .*did you mean "policy-forgets-drop"/],
+  ['a number that is none', ['--nodes', 'two'], /--nodes.*whole number from 1 to 9/s],
+  ['a stray word', ['6.1'], /too many arguments/],
+  ['a kernel file that is not there', ['--kernel', './no-such-image'], /no-such-image/],
+])('%s: exit code 2, what is wrong, nothing started', async (_what, args, message) => {
+  const { code, text, started } = await run('e2e', ...args)
+  expect(text).toMatch(message)
+  expect(text).not.toMatch(/^\s+at /m)
+  expect(code).toBe(2)
+  expect(started).toBe(false)
+})
+
+test('a file that is no kernel: exit code 3 and one clear message', async () => {
+  const file = join(work, 'notes.txt')
+  writeFileSync(file, 'x'.repeat(4096))
+  const { code, text } = await run('e2e', '--kernel', file)
+  expect(text).toMatch(/not a Linux kernel image/)
+  expect(text).not.toMatch(/^\s+at /m)
+  expect(code).toBe(3)
+  truncateSync(file)
+  expect((await run('e2e', '--kernel', file)).code).toBe(3)
+})
+
+test('without a cluster left up, the debugging commands say how to get one', async () => {
+  for (const script of ['shell', 'kubectl']) {
+    const { code, text } = await run(script, 'node1')
+    expect(text).toMatch(/no cluster is up[\s\S]*--keep/)
+    expect(code).toBe(2)
+  }
+  expect((await run('down')).text).toBe('nothing is up')
+  expect((await run('down', 'nope')).code).toBe(2)
+})
+
+test('help lists every flag and starts nothing', async () => {
+  const { code, text, started } = await run('e2e', '--help')
+  for (const flag of ['--kernel', '--modules', '--agent', '--suite', '--keep']) expect(text).toContain(flag)
+  expect(code).toBe(0)
+  expect(started).toBe(false)
+})

@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ownerVariable, sweepProcesses } from '../core/owned.ts'
+import { LineProgress } from '../core/progress.ts'
+import { Reaper } from '../core/reaper.ts'
+import { Registry } from '../core/registry.ts'
+import type { Context } from '../core/context.ts'
+import { cacheDir, runsDir } from './places.ts'
+
+/** One run: its context, and the two ways it ends. */
+export interface Session {
+  readonly id: string
+  readonly ctx: Context
+  readonly progress: LineProgress
+  /** Why the run was asked to stop (`SIGINT`, …), if it was. */
+  readonly stopped: string | undefined
+  /** Ends everything the run started. */
+  end(): Promise<void>
+  /** Leaves what is held running and answers it, for `npm run down`. */
+  keep(): Promise<Registry['held']>
+}
+
+const newId = (): string => `${new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)}-${randomBytes(2).toString('hex')}`
+
+/** Makes the run's folder and its owner. The reaper runs from here on. */
+export function openSession(): Session {
+  const id = newId()
+  const dir = join(runsDir(), id)
+  mkdirSync(join(dir, 'logs'), { recursive: true })
+  const reaper = new Reaper(id)
+  process.env[ownerVariable] = id
+  const registry = new Registry(reaper)
+  const abort = new AbortController()
+  let stopped: string | undefined
+  const stop = (why: string): void => {
+    if (stopped !== undefined) return
+    stopped = why
+    process.stderr.write(`\n${why}: stopping; everything started is being ended\n`)
+    abort.abort()
+  }
+  const ignore = listenForStop(stop)
+  const sockets = mkdtempSync(join(tmpdir(), 'kb-'))
+  registry.claim('socket folder', () => rmSync(sockets, { recursive: true, force: true })).hold({ kind: 'path', path: sockets })
+  const progress = new LineProgress()
+  process.env['KERNELBED_JOURNAL'] = join(dir, 'commands.log')
+  const close = async (): Promise<void> => {
+    ignore()
+    await reaper.letGo()
+  }
+  return {
+    id,
+    progress,
+    ctx: { registry, progress, dir, sockets, cache: cacheDir(), signal: abort.signal },
+    get stopped() {
+      return stopped
+    },
+    end: async () => {
+      // The reaper lets go only after everything is released: if this process is killed meanwhile, the rest is still cleaned up.
+      try {
+        await registry.releaseAll()
+      } finally {
+        await sweepProcesses(id)
+        await close()
+      }
+    },
+    keep: async () => {
+      await close()
+      return registry.held
+    },
+  }
+}
+
+/** Signals, and the end of the process that started this one (npm killed: nobody waits for the result). */
+function listenForStop(stop: (why: string) => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const handlers = signals.map((name) => [name, () => stop(name)] as const)
+  for (const [name, handler] of handlers) process.on(name, handler)
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (parent !== 1 && process.ppid !== parent) stop('the process that started this run ended')
+  }, 1000)
+  watch.unref()
+  return () => {
+    clearInterval(watch)
+    for (const [name, handler] of handlers) process.off(name, handler)
+  }
+}

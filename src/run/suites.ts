@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import type { Context } from '../core/context.ts'
+import { KernelbedError } from '../core/errors.ts'
+import { endOwned, processStartTime } from '../core/owned.ts'
+import { tailOf } from '../core/service.ts'
+import type { SuiteMessage, TestResult } from '../report/types.ts'
+import { projectDir } from './places.ts'
+
+export interface SuitesOptions {
+  readonly suites: readonly string[]
+  readonly test?: string
+  readonly onResult: (result: TestResult) => void
+}
+
+export interface SuitesOutcome {
+  readonly tests: readonly TestResult[]
+  /** Errors that belong to no test: a suite that could not be collected, an unhandled rejection. */
+  readonly errors: readonly string[]
+  readonly ok: boolean
+}
+
+/** Runs the suites in a Vitest process of their own, which attaches to the run by `run.json`. Throws when Vitest itself fails. */
+export async function runSuites(options: SuitesOptions, ctx: Context): Promise<SuitesOutcome> {
+  const args = [join(projectDir, 'node_modules/vitest/vitest.mjs'), 'run', '--root', projectDir, '--project', 'e2e', '--reporter', join(projectDir, 'src/report/vitest-reporter.ts'), ...(options.test === undefined ? [] : ['-t', options.test]), ...options.suites.map((name) => `suites/${name}.test.ts`)]
+  const logFile = join(ctx.dir, 'logs', 'vitest.log')
+  const log = createWriteStream(logFile)
+  const claim = ctx.registry.claim('vitest', async () => {
+    if (owned) await endOwned(owned, 2000)
+  })
+  let owned: { kind: 'process'; pid: number; startTime: string; group: boolean } | undefined
+  const child = spawn(process.execPath, args, { cwd: projectDir, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { ...process.env, KERNELBED_RUN: join(ctx.dir, 'run.json'), NO_COLOR: '1' } })
+  if (child.pid !== undefined) claim.hold((owned = { kind: 'process', pid: child.pid, startTime: processStartTime(child.pid) ?? 'gone', group: true }))
+  child.stdout?.pipe(log, { end: false })
+  child.stderr?.pipe(log, { end: false })
+  const stop = (): void => void claim.release()
+  ctx.signal.addEventListener('abort', stop, { once: true })
+  const closed = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
+  const tests: TestResult[] = []
+  const errors: string[] = []
+  let end: boolean | undefined
+  for await (const line of createInterface({ input: child.stdio[3] as Readable })) {
+    const message = JSON.parse(line) as SuiteMessage
+    if (message.kind === 'test') {
+      tests.push(message.result)
+      options.onResult(message.result)
+    } else if (message.kind === 'error') errors.push(message.message)
+    else if (message.kind === 'end') end = message.ok
+  }
+  const code = await closed
+  ctx.signal.removeEventListener('abort', stop)
+  log.end()
+  await claim.release()
+  if (end === undefined && !ctx.signal.aborted) throw new KernelbedError(`Vitest ended before its tests did (exit code ${code})`, { blame: 'test', details: tailOf(logFile, 30), hint: `its whole output: ${logFile}` })
+  return { tests, errors, ok: end === true && tests.some((test) => test.status === 'passed') && tests.every((test) => test.status !== 'failed') && errors.length === 0 }
+}
