@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Exec } from '@kubernetes/client-node'
 import { KernelbedError } from '../core/errors.ts'
+import { journal } from '../core/journal.ts'
 import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
 import { kubeClient } from './client.ts'
 import type { ClusterHandle } from './types.ts'
@@ -37,6 +38,7 @@ export async function execInPod(handle: Access, where: ContainerRef, argv: reado
     throw new PodCommandError(`cannot exec (${messageOf(cause)})`, where, result(-1), cause)
   })
   const ending = await withDeadline(session, options, (reason) => new PodCommandError(reason, where, result(-1)))
+  journal(`${where.namespace}/${where.pod}`, argv.join(' '), ending.reason)
   if (ending.exitCode !== 0 && !options.allowFailure) throw new PodCommandError(ending.reason, where, result(ending.exitCode ?? -1))
   return result(ending.exitCode ?? -1)
 }

@@ -8,7 +8,7 @@ export function journal(where: string, command: string, outcome: string): void {
   const file = process.env['KERNELBED_JOURNAL']
   if (!file) return
   try {
-    appendFileSync(file, `${new Date().toISOString()} ${where}$ ${command.replaceAll('\n', '\\n').slice(0, 2000)}  # ${outcome}\n`)
+    appendFileSync(file, `${new Date().toISOString()} ${where}$ ${command.replaceAll('\n', '\\n').slice(0, 2000)}  # ${outcome.split('\n')[0]}\n`)
   } catch {
     // the list of commands is evidence, not a reason to fail
   }

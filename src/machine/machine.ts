@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { KernelbedError, type Blame } from '../core/errors.ts'
+import { journal } from '../core/journal.ts'
 import { ConsoleFile, bootPhase } from './console.ts'
 import { GuestCommandError } from './guest-error.ts'
 import { guestStream } from './stream.ts'
@@ -31,7 +32,11 @@ export function machineOver(session: SshSession, handle: MachineHandle): Machine
     handle,
     name: handle.name,
     exec: async (command, options = {}) => {
-      const raw = await run(command, options)
+      const raw = await run(command, options).catch((error: unknown) => {
+        journal(handle.name, command, error instanceof Error ? error.message : String(error))
+        throw error
+      })
+      journal(handle.name, command, `exit code ${raw.exitCode}`)
       return { ...raw, stdout: raw.stdout.toString('utf8') }
     },
     stream: async (command) => guestStream(await session.start(command).catch((error: unknown) => Promise.reject(explainLoss(handle, error)))),

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachAgent, type AgentHandle } from '../agent/index.ts'
 import { collectCluster, type ClusterHandle } from '../cluster/index.ts'
@@ -16,7 +16,8 @@ export interface Evidence {
 /**
  * Gathers what explains a failure into `<run>/evidence`, whatever phase failed: each machine's console, dmesg and logs, Kubernetes objects,
  * events and container logs (current and previous), the agent's state dumps. Each part is tried; what could not be had is said in
- * `evidence/missing.txt`. The monitor's events, pcaps, logs of the host's programs and `commands.log` are in the run folder already.
+ * `evidence/missing.txt`. Consoles, monitor events, pcaps,
+ * logs of the host's programs and `commands.log` are in the run folder already.
  */
 export async function collectEvidence(up: Evidence, ctx: Context): Promise<void> {
   const dir = join(ctx.dir, 'evidence')
@@ -32,14 +33,6 @@ export async function collectEvidence(up: Evidence, ctx: Context): Promise<void>
     ...(cluster ? [attempt('cluster', () => collectCluster(cluster.handle, join(dir, 'cluster')))] : []),
     ...(cluster && agent ? [attempt('agent', async () => (await attachAgent(cluster.handle, agent.handle)).collect(join(dir, 'agent')))] : []),
   ])
-  if (!up.machines?.length) copyConsoles(ctx.dir, dir)
   if (missing.length) writeFileSync(join(dir, 'missing.txt'), `${missing.join('\n')}\n`)
   step.done(dir)
-}
-
-/** Consoles of machines that never became reachable. */
-function copyConsoles(run: string, dir: string): void {
-  const logs = join(run, 'logs')
-  if (!existsSync(logs)) return
-  for (const file of readdirSync(logs)) if (file.includes('console')) copyFileSync(join(logs, file), join(dir, file))
 }

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { $ } from 'zx'
 import { z } from 'zod'
+import { ensureHostTools, ensureKubernetes } from '../image/index.ts'
 import { runKernel } from './e2e.ts'
 import { parseE2e } from './options.ts'
 import { projectDir } from './places.ts'
+import { openSession } from './session.ts'
 
 const vitestJson = z.object({ numPassedTests: z.number(), numFailedTests: z.number(), numTotalTestSuites: z.number(), success: z.boolean() })
 
@@ -19,7 +21,7 @@ export async function check(): Promise<number> {
   const parts: Part[] = []
   parts.push(await command('lint', 'eslint', ['.']))
   parts.push(await command('types', 'tsc', ['-p', '.']))
-  parts.push(await unitTests())
+  parts.push(await unitTests(await programs()))
   parts.push(await endToEnd('end to end', ['--kernel', '6.1'], 0))
   parts.push(await endToEnd('end to end with a seeded fault', ['--kernel', '6.1', '--suite', 'policy', '--fault', 'policy-forgets-drop'], 1))
   for (const part of parts) process.stdout.write(`${part.failed ? '✗' : '✓'} ${part.name}: ${part.passed} passed, ${part.failed} failed\n`)
@@ -36,12 +38,24 @@ async function command(name: string, tool: string, args: readonly string[]): Pro
   return { name, passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1 }
 }
 
-async function unitTests(): Promise<Part> {
+/** Installs and builds what tests need besides npm's packages: compilers, and the folder of Kubernetes programs that it answers. */
+async function programs(): Promise<string> {
+  const session = openSession()
+  try {
+    await ensureHostTools(session.ctx)
+    return (await ensureKubernetes(undefined, session.ctx)).bin
+  } finally {
+    await session.end()
+  }
+}
+
+/** lash's control plane is among them, against the real API server. */
+async function unitTests(kubernetes: string): Promise<Part> {
   process.stdout.write('— unit tests\n')
   const dir = mkdtempSync(join(tmpdir(), 'kb-unit-'))
   try {
     const file = join(dir, 'unit.json')
-    const { exitCode } = await $({ cwd: projectDir, stdio: 'inherit', nothrow: true })`${bin('vitest')} run --project unit --reporter=default --reporter=json --outputFile.json=${file}`
+    const { exitCode } = await $({ cwd: projectDir, stdio: 'inherit', nothrow: true, env: { ...process.env, KERNELBED_KUBERNETES: kubernetes } })`${bin('vitest')} run --project unit --reporter=default --reporter=json --outputFile.json=${file}`
     const counts = vitestJson.parse(JSON.parse(readFileSync(file, 'utf8')))
     // A file that could not be collected fails the run without a failed test.
     const failed = exitCode !== 0 && counts.numFailedTests === 0 ? 1 : counts.numFailedTests

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { RunHandle } from '../agent/types.ts'
+import { attachAgent, type RunHandle } from '../agent/index.ts'
 import { explain, KernelbedError } from '../core/errors.ts'
 import { collectEvidence } from '../report/artefacts.ts'
 import { htmlReport } from '../report/html.ts'
@@ -48,6 +48,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     if (outcome.ok) step.done()
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
+    await assertNoFatalLog(up as Up)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = cause
@@ -74,6 +75,12 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   writeResults(session.ctx.dir, result)
   process.stdout.write(summary(result, session.ctx.dir))
   return { result, code: codeOf(result) }
+}
+
+/** An agent that logged something fatal is broken, even where every test passed. */
+async function assertNoFatalLog({ cluster, agent }: Up): Promise<void> {
+  const fatal = await (await attachAgent(cluster.handle, agent.handle)).fatal()
+  if (fatal.length) throw new KernelbedError('the agent logged what it must never log', { blame: 'agent', details: fatal.map(({ node, line }) => `${node}: ${line}`).join('\n') })
 }
 
 const codeOf = (result: RunResult): number => ({ passed: 0, failed: 1, error: 3, stopped: 130 })[result.outcome]

@@ -12,11 +12,11 @@ import type { KubeObject } from '../k8s/types.ts'
 export interface ControlPlane { server: string; dir: string; client: () => KubeClient; ca: string; agentToken: () => Promise<string>; stop: () => Promise<void> }
 
 /**
- * KERNELBED_APISERVER names a kube-apiserver 1.20 or later. One built with Go 1.18 or later needs reflect2 1.0.2 in its vendor folder: with 1.0.1,
+ * KERNELBED_KUBERNETES is a folder with kube-apiserver 1.20 or later and etcd; `npm test` sets it. One built with Go 1.18 or later needs reflect2 1.0.2 in its vendor folder: with 1.0.1,
  * which Kubernetes 1.20 has, it dies of a segmentation fault at the first custom resource.
  */
-export const apiServerBinary = (): string | undefined => process.env['KERNELBED_APISERVER']
-export const controlPlaneAvailable = (): boolean => apiServerBinary() !== undefined && existsSync('/usr/bin/etcd')
+const program = (name: string): string => join(process.env['KERNELBED_KUBERNETES'] ?? '/nonexistent', name)
+export const controlPlaneAvailable = (): boolean => existsSync(program('kube-apiserver')) && existsSync(program('etcd'))
 
 export async function startControlPlane(): Promise<ControlPlane> {
   const dir = mkdtempSync(join(tmpdir(), 'lash-kube-'))
@@ -30,9 +30,9 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const adminToken = 'admin-token'
   writeFileSync(join(dir, 'tokens.csv'), `${adminToken},admin,admin,system:masters\n`)
   const etcd = `http://127.0.0.1:${clientPort}`
-  run('etcd', '/usr/bin/etcd', ['--data-dir', join(dir, 'etcd'), '--listen-client-urls', etcd, '--advertise-client-urls', etcd, '--listen-peer-urls', `http://127.0.0.1:${peerPort}`, '--unsafe-no-fsync'])
+  run('etcd', program('etcd'), ['--data-dir', join(dir, 'etcd'), '--listen-client-urls', etcd, '--advertise-client-urls', etcd, '--listen-peer-urls', `http://127.0.0.1:${peerPort}`, '--unsafe-no-fsync'])
   const at = (name: string) => join(dir, name)
-  run('kube-apiserver', apiServerBinary()!, [
+  run('kube-apiserver', program('kube-apiserver'), [
     '--etcd-servers', etcd, '--bind-address', '127.0.0.1', '--secure-port', String(securePort), '--insecure-port', '0', '--advertise-address', '172.31.255.1', '--cert-dir', at('run'),
     '--tls-cert-file', at('server.crt'), '--tls-private-key-file', at('server.key'), '--token-auth-file', at('tokens.csv'), '--authorization-mode', 'RBAC',
     '--service-account-key-file', at('sa.pub'), '--service-account-signing-key-file', at('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc',
