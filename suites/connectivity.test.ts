@@ -39,11 +39,11 @@ describe('identities', () => {
     expect(pods.client1.identity).toBe(pods.client2.identity)
     expect(pods.a1.identity).toBe(pods.a2.identity)
     expect(new Set([pods.client1, pods.a1, pods.b1].map(({ identity }) => identity)).size).toBe(3)
-    for (const node of nodes) {
+    await Promise.all(nodes.map(async (node) => {
       const labels = new Map((await agent(node).identities()).map((row) => [row.id, row.labels]))
       expect(labels.get(pods.client1.identity)).toContain('k8s:app=client')
       expect(labels.get(pods.a1.identity)).toEqual(expect.arrayContaining(['k8s:app=server', 'k8s:slot=a']))
-    }
+    }))
   })
 })
 

@@ -16,18 +16,18 @@ describe('the tunnel map', () => {
   test('names on each node the pod CIDR and address of every other', async ({ nodes, cluster, agent }) => {
     const { items } = await cluster.kube.core.listNode()
     const podCidr = (name: string): string => items.find(({ metadata }) => metadata?.name === name)?.spec?.podCIDR ?? expect.fail(`${name} has no pod CIDR`)
-    for (const node of nodes) {
-      for (const other of nodes.filter(({ name }) => name !== node.name)) await expect(agent(node)).toListTunnel({ prefix: podCidr(other.name), node: other.ip })
-    }
+    const pairs = nodes.flatMap((node) => nodes.filter(({ name }) => name !== node.name).map((other) => [node, other] as const))
+    await Promise.all(pairs.map(([node, other]) => expect(agent(node)).toListTunnel({ prefix: podCidr(other.name), node: other.ip })))
   })
 })
 
 describe('identities in the tunnel', () => {
   test('are those that the agent of each node lists', async ({ pods, agent }) => {
-    for (const pod of [pods.client1, pods.a2]) {
-      expect((await agent(pod.node).endpoints()).find(({ ipv4 }) => ipv4 === pod.ip)).toMatchObject({ identity: pod.identity })
-      expect((await agent(pod.node).identities()).map(({ id }) => id)).toContain(pod.identity)
-    }
+    await Promise.all([pods.client1, pods.a2].map(async (pod) => {
+      const [endpoints, identities] = await Promise.all([agent(pod.node).endpoints(), agent(pod.node).identities()])
+      expect(endpoints.find(({ ipv4 }) => ipv4 === pod.ip)).toMatchObject({ identity: pod.identity })
+      expect(identities.map(({ id }) => id)).toContain(pod.identity)
+    }))
   })
 
   test('differ between pods of different labels', async ({ pods, capture }) => {

@@ -9,15 +9,15 @@ export interface PollOptions {
   readonly withinMs?: number
 }
 
-/** Asks the agent's command line until `holds`; a failing command counts as something seen. */
-async function poll(cli: AgentCli, argv: readonly string[], expected: string, holds: (stdout: string) => boolean, isNot: boolean, options: PollOptions): Promise<Verdict> {
+/** Asks the agent's command line until it `has` what is wanted; a failing command counts as something seen. */
+async function poll(cli: AgentCli, argv: readonly string[], expected: string, has: (stdout: string) => boolean, isNot: boolean, options: PollOptions): Promise<Verdict> {
   const start = performance.now()
   const log: string[] = []
   let last = ''
   for (;;) {
     let pass = false
     const seen = await cli.exec(argv).then(({ stdout }) => {
-      pass = holds(stdout)
+      pass = has(stdout)
       return stdout.trimEnd()
     }).catch((error: unknown) => `failed: ${error instanceof Error ? error.message : String(error)}`)
     const seconds = ((performance.now() - start) / 1000).toFixed(1)
@@ -48,12 +48,20 @@ export interface ServiceCriteria {
 const same = (rows: readonly ServiceRow[], want: ServiceCriteria): boolean =>
   rows.some(({ frontend, backends }) => frontend === want.frontend && JSON.stringify(backends) === JSON.stringify([...want.backends].sort()))
 
-const serviceText = (want: ServiceCriteria): string => `the service ${want.frontend} with backends ${[...want.backends].sort().join(', ') || '(none)'}`
+/** One or several services, all of which one listing must have: a listing takes a second on an emulated node. */
+export type Services = ServiceCriteria | readonly ServiceCriteria[]
+
+const each = (want: Services): readonly ServiceCriteria[] => ('frontend' in want ? [want] : want)
+const serviceText = (want: Services): string => each(want).map(({ frontend, backends }) => `the service ${frontend} with backends ${[...backends].sort().join(', ') || '(none)'}`).join(', and ')
+
+/** With `.not` none of them may be there: so it "holds" as long as one is. */
+const holds = (rows: readonly ServiceRow[], want: Services, isNot: boolean): boolean =>
+  isNot ? each(want).some((one) => same(rows, one)) : each(want).every((one) => same(rows, one))
 
 /** `cilium service list` has the frontend with exactly these backends; as JSON or, where the agent has none, as table. */
-export const listsService = (cli: AgentCli, want: ServiceCriteria, isNot: boolean, options: PollOptions = {}): Promise<Verdict> =>
-  poll(cli, ['service', 'list', '-o', 'json'], serviceText(want), (text) => same(text.trimStart().startsWith('[') ? parseServiceJson(text) : parseServiceTable(text), want), isNot, options)
+export const listsService = (cli: AgentCli, want: Services, isNot: boolean, options: PollOptions = {}): Promise<Verdict> =>
+  poll(cli, ['service', 'list', '-o', 'json'], serviceText(want), (text) => holds(text.trimStart().startsWith('[') ? parseServiceJson(text) : parseServiceTable(text), want, isNot), isNot, options)
 
 /** `cilium bpf lb list` has the frontend with exactly these backends. */
-export const listsLoadBalancer = (cli: AgentCli, want: ServiceCriteria, isNot: boolean, options: PollOptions = {}): Promise<Verdict> =>
-  poll(cli, ['bpf', 'lb', 'list'], serviceText(want), (text) => same(parseLbList(text), want), isNot, options)
+export const listsLoadBalancer = (cli: AgentCli, want: Services, isNot: boolean, options: PollOptions = {}): Promise<Verdict> =>
+  poll(cli, ['bpf', 'lb', 'list'], serviceText(want), (text) => holds(parseLbList(text), want, isNot), isNot, options)

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { EventWindow } from '../monitor/index.ts'
-import { listsLoadBalancer, listsService, listsTunnel, type PollOptions, type ServiceCriteria } from './cli.ts'
+import { listsLoadBalancer, listsService, listsTunnel, type PollOptions, type Services } from './cli.ts'
 import { containsDrop, containsFlow, type FlowCriteria } from './events.ts'
 import type { DropCriteria } from './match-event.ts'
 import { reaches, reachesAll, reachesAtAll, type ReachOptions } from './reach.ts'
@@ -25,10 +25,10 @@ declare module 'vitest' {
     toHaveNoPlainFramesOf(cidrs: readonly string[]): Promise<void>
     /** On an AgentCli: `bpf tunnel list` has the row. Waits. */
     toListTunnel(want: TunnelRow, options?: PollOptions): Promise<void>
-    /** On an AgentCli: `service list` has the frontend with exactly these backends. Waits. */
-    toListService(want: ServiceCriteria, options?: PollOptions): Promise<void>
-    /** On an AgentCli: `bpf lb list` has the frontend with exactly these backends. Waits. */
-    toListLoadBalancer(want: ServiceCriteria, options?: PollOptions): Promise<void>
+    /** On an AgentCli: `service list` has each frontend with exactly its backends. Waits. */
+    toListService(want: Services, options?: PollOptions): Promise<void>
+    /** On an AgentCli: `bpf lb list` has each frontend with exactly its backends. Waits. */
+    toListLoadBalancer(want: Services, options?: PollOptions): Promise<void>
   }
 }
 
@@ -56,10 +56,10 @@ export function installMatchers(): void {
     toListTunnel(cli: AgentCli, want: TunnelRow, options?: PollOptions) {
       return listsTunnel(cli, want, this.isNot, options)
     },
-    toListService(cli: AgentCli, want: ServiceCriteria, options?: PollOptions) {
+    toListService(cli: AgentCli, want: Services, options?: PollOptions) {
       return listsService(cli, want, this.isNot, options)
     },
-    toListLoadBalancer(cli: AgentCli, want: ServiceCriteria, options?: PollOptions) {
+    toListLoadBalancer(cli: AgentCli, want: Services, options?: PollOptions) {
       return listsLoadBalancer(cli, want, this.isNot, options)
     },
   })
