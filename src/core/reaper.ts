@@ -34,6 +34,8 @@ export class Reaper implements Guard {
   /** What is held stays when this process ends (`--keep`, or everything has been released). */
   letGo(): Promise<void> {
     return new Promise((resolve) => {
+      this.#child.ref()
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) return resolve()
       this.#child.once('exit', () => resolve())
       this.#child.stdin?.end(`${JSON.stringify({ letGo: true } satisfies ReaperMessage)}\n`)
     })

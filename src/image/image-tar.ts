@@ -132,6 +132,8 @@ async function addFile(tar: Pack, header: TarHeader, path: string): Promise<void
   const { size } = statSync(path)
   if (size < 4 * 2 ** 20) return addBytes(tar, header, readFileSync(path))
   const entry = tar.entry({ ...fixed, ...header, size })
+  // A run that is stopped destroys the tar and with it the member being written, whose error nobody else would hear; the tar's own is thrown.
+  entry.on('error', () => undefined)
   await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), entry)
 }
 
