@@ -12,3 +12,9 @@ test('exit codes: usage 2, test 1, all else 3', () => {
   expect(new KernelbedError('x', { blame: 'test' }).exitCode).toBe(1)
   expect(new KernelbedError('x', { blame: 'guest kernel' }).exitCode).toBe(3)
 })
+
+test('a full disk is said, with what to delete; a defect of ours keeps its stack', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  expect(explain(full)).toMatch(/^error \(host\): ENOSPC: no space left on device, write\n  → free some space/)
+  expect(explain(new Error('oops'))).toMatch(/oops\n\s+at /)
+})
