@@ -120,5 +120,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   for (const suite of options.suites) args.push('--suite', suite)
   if (options.test !== undefined) args.push('-t', options.test)
   if (options.nodes !== 2) args.push('--nodes', String(options.nodes))
+  if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
+  if (options.cpus !== 2) args.push('--cpus', String(options.cpus))
   return `npm run e2e -- ${args.map(quote).join(' ')}`
 }
