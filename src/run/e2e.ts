@@ -55,8 +55,8 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     ok = false
   }
   const failed = !ok && session.stopped === undefined
-  // Evidence is gathered while the machines still run; a second Ctrl-C does not wait for it.
-  if (failed) await collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))
+  // Evidence is gathered while the machines still run; Ctrl-C does not wait for it.
+  if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
   const result: RunResult = {
@@ -82,6 +82,8 @@ async function assertNoFatalLog({ cluster, agent }: Up): Promise<void> {
   const fatal = await (await attachAgent(cluster.handle, agent.handle)).fatal()
   if (fatal.length) throw new KernelbedError('the agent logged what it must never log', { blame: 'agent', details: fatal.map(({ node, line }) => `${node}: ${line}`).join('\n') })
 }
+
+const aborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 
 const codeOf = (result: RunResult): number => ({ passed: 0, failed: 1, error: 3, stopped: 130 })[result.outcome]
 
