@@ -28,3 +28,9 @@ test('an aborted wait ends at once', async () => {
   abort.abort()
   await expect(wait).rejects.toBeInstanceOf(AbortedError)
 })
+
+test('a probe that failed is seen with its cause', async () => {
+  const wait = waitFor({ name: 'x', timeoutMs: 1 }, () => Promise.reject(new Error('fetch failed', { cause: new Error('connect ECONNREFUSED 127.0.0.1:1') })))
+  const error = await wait.catch((e: unknown) => e as KernelbedError)
+  expect((error as KernelbedError).details).toContain('fetch failed: connect ECONNREFUSED 127.0.0.1:1')
+})

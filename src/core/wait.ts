@@ -63,6 +63,12 @@ async function once<T>(probe: () => Promise<Probe<T>> | Probe<T>): Promise<Probe
     return await probe()
   } catch (error) {
     if (error instanceof KernelbedError && error.name === 'KernelbedError') throw error
-    return { seen: error instanceof Error ? error.message : String(error) }
+    return { seen: withCause(error) }
   }
+}
+
+/** `fetch failed: connect ECONNREFUSED 127.0.0.1:6443`: the cause is what tells. */
+function withCause(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error && !error.message.includes(error.cause.message) ? `${error.message}: ${error.cause.message}` : error.message
 }

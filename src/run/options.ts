@@ -1,11 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
+import { checkKubernetesSpec } from '../image/index.ts'
 import { checkKernelSpec } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
 
 /** What `npm run e2e` was asked to do; every name in it is known to exist. */
@@ -64,7 +66,7 @@ function command(): Command {
  * known one; nothing has been started then. Returns undefined when help was asked for.
  */
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
-  const parsed = parseOrExplain(command(), argv)
+  const parsed = parseFlags(command(), argv)
   if (!parsed) return undefined
   const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
   const kernels = raw.kernel.length ? raw.kernel : ['6.1']
@@ -73,10 +75,10 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
-    const faults = driver.faults ?? []
+    const { faults } = driver
     if (!faults.includes(raw.fault)) throw usageError(`unknown fault "${raw.fault}" of agent ${raw.agent}${didYouMean(raw.fault, faults)}`, faults.length ? `faults: ${faults.join(', ')}` : `the driver ${raw.agent} has no seeded faults`)
   }
-  if (raw.kubernetes !== undefined && !/^v?\d+\.\d+\.\d+$/.test(raw.kubernetes) && !existsSync(raw.kubernetes)) throw usageError(`--kubernetes ${raw.kubernetes} is neither a release (v1.29.3) nor a folder`, 'give a folder that holds kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubectl and etcd')
+  checkKubernetesSpec(raw.kubernetes)
   return {
     kernels,
     agent: raw.agent,
@@ -90,18 +92,5 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
-  }
-}
-
-/** Commander's errors become usage errors with the nearest flag; undefined for help. */
-function parseOrExplain(program: Command, argv: readonly string[]): Command | undefined {
-  let message = ''
-  program.exitOverride().configureOutput({ writeErr: (text) => (message += text) })
-  try {
-    return program.parse([...argv], { from: 'user' })
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
-    if (error.code === 'commander.helpDisplayed') return undefined
-    throw usageError((message || error.message).replace(/^error: /, '').replace(/\n\(Did you mean (.*)\?\)/, ' (did you mean "$1"?)').trim(), 'npm run e2e -- --help lists the flags')
   }
 }

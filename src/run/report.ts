@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { usageError } from '../core/errors.ts'
 import { htmlReport } from '../report/html.ts'
 import { loadCell } from '../report/load.ts'
+import { parseFlags } from './flags.ts'
 
 const MAX_DEPTH = 4
 
@@ -52,20 +53,11 @@ function search(dir: string, depth = 0): { runs: string[]; unfinished: string[] 
 }
 
 function parse(argv: readonly string[]): { dirs: string[]; out: string } | undefined {
-  let message = ''
-  const program = new Command('npm run report --')
+  const program = parseFlags(new Command('npm run report --')
     .description('Merges the results of runs into one self-contained HTML page.')
-    .argument('<dirs...>', 'run folders, or folders that hold them')
-    .option('--out <file>', 'where to write the page', join('.kernelbed', 'report.html'))
-    .exitOverride()
-    .configureOutput({ writeErr: (text) => (message += text) })
-  try {
-    program.parse([...argv], { from: 'user' })
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
-    if (error.code === 'commander.helpDisplayed') return undefined
-    if (error.code === 'commander.missingArgument') throw usageError('no folder was given', 'npm run report -- .kernelbed/runs')
-    throw usageError((message || error.message).replace(/^error: /, '').replace(/\n\(Did you mean (.*)\?\)/, ' (did you mean "$1"?)').trim(), 'npm run report -- --help lists the flags')
-  }
+    .argument('[dirs...]', 'run folders, or folders that hold them')
+    .option('--out <file>', 'where to write the page', join('.kernelbed', 'report.html')), argv)
+  if (!program) return undefined
+  if (program.args.length === 0) throw usageError('no folder was given', 'npm run report -- .kernelbed/runs')
   return { dirs: program.args, out: program.opts<{ out: string }>().out }
 }
