@@ -9,6 +9,7 @@ import { loadCell } from '../report/load.ts'
 import { summary, testLine } from '../report/summary.ts'
 import type { RunResult, TestResult } from '../report/types.ts'
 import { bringUp, type Up } from './bring-up.ts'
+import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
 import { parseE2e, type E2eOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
@@ -51,7 +52,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     await assertNoFatalLog(up as Up)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
-    error = cause
+    error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
     ok = false
   }
   const failed = !ok && session.stopped === undefined
