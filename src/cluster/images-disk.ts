@@ -5,7 +5,8 @@ import { CommandError, runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
-import { mke2fs, quote, rootScript } from '../image/disk.ts'
+import { shellQuote } from '../core/shell-quote.ts'
+import { mke2fs, rootScript } from '../image/disk.ts'
 import type { GuestImage, ImageTar } from '../image/types.ts'
 
 /** Room for containers' own writes on top of the images; the file is sparse. */
@@ -75,7 +76,7 @@ until [ -S c.sock ]; do
   kill -0 $pid 2>/dev/null && [ $tries -lt 200 ] || { tail -n 5 log >&2; exit 1; }
   tries=$((tries + 1)); sleep 0.05
 done
-for tar in ${tars.map(quote).join(' ')}; do ./ctr -a c.sock -n k8s.io images import --snapshotter overlayfs "$tar"; done`
+for tar in ${tars.map(shellQuote).join(' ')}; do ./ctr -a c.sock -n k8s.io images import --snapshotter overlayfs "$tar"; done`
 }
 
 /** Copies a file out of an ext4 disk without mounting it. */

@@ -1,9 +1,7 @@
 import { runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
+import { shellQuote } from '../core/shell-quote.ts'
 import { searchPath } from './host-tools.ts'
-
-/** A word for a POSIX shell. */
-export const quote = (word: string): string => `'${word.replaceAll('\'', '\'\\\'\'')}'`
 
 /** Runs a shell script as root, or under fakeroot, which remembers owners of files for the length of the script: unpack and mke2fs in one. */
 export async function rootScript(script: string, ctx: Context, onLine?: (line: string) => void): Promise<void> {
@@ -17,5 +15,5 @@ export async function rootScript(script: string, ctx: Context, onLine?: (line: s
  */
 export function mke2fs(from: string, disk: string, megabytes: number, inodes: number): string {
   const features = ['^has_journal', '^metadata_csum', '^metadata_csum_seed', '^64bit', '^orphan_file'].join(',')
-  return `mke2fs -q -F -t ext4 -b 4096 -m 0 -N ${inodes} -O ${features} -E lazy_itable_init=1,assume_storage_prezeroed=1,root_owner=0:0 -d ${quote(from)} ${quote(disk)} ${megabytes}M`
+  return `mke2fs -q -F -t ext4 -b 4096 -m 0 -N ${inodes} -O ${features} -E lazy_itable_init=1,assume_storage_prezeroed=1,root_owner=0:0 -d ${shellQuote(from)} ${shellQuote(disk)} ${megabytes}M`
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { cached, sha256, sha256File } from '../core/cache.ts'
 import { inStep } from '../core/progress.ts'
 import type { Context } from '../core/context.ts'
-import { mke2fs, quote, rootScript } from './disk.ts'
+import { shellQuote } from '../core/shell-quote.ts'
+import { mke2fs, rootScript } from './disk.ts'
 import { ensureRootfs } from './rootfs.ts'
 import type { GuestImage, Kubernetes } from './types.ts'
 
@@ -40,7 +41,7 @@ export async function ensureGuestImage(kubernetes: Kubernetes, ctx: Context): Pr
     inStep(ctx.progress, 'guest disk', async () => {
       const root = join(dir, 'root')
       mkdirSync(root)
-      await rootScript(`cd ${quote(root)}; tar -xpf ${quote(tar)}; files=${quote(guestFiles)}; kubelet=${quote(kubelet)}${install}${mke2fs(root, join(dir, 'disk.raw'), diskMegabytes, inodes)}`, ctx)
+      await rootScript(`cd ${shellQuote(root)}; tar -xpf ${shellQuote(tar)}; files=${shellQuote(guestFiles)}; kubelet=${shellQuote(kubelet)}${install}${mke2fs(root, join(dir, 'disk.raw'), diskMegabytes, inodes)}`, ctx)
       rmSync(root, { recursive: true })
     }))
   return { disk: join(entry, 'disk.raw'), digest }

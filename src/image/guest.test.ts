@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { mke2fs, quote } from './disk.ts'
+import { shellQuote } from '../core/shell-quote.ts'
+import { mke2fs } from './disk.ts'
 import { guestPackages } from './rootfs.ts'
 
 const guest = join(import.meta.dirname, 'guest')
@@ -25,6 +26,6 @@ describe('a disk', () => {
   })
 
   it('is made by a shell that takes any path', () => {
-    expect(execFileSync('sh', ['-c', `printf %s ${quote('it\'s $HOME')}`]).toString()).toBe('it\'s $HOME')
+    expect(execFileSync('sh', ['-c', `printf %s ${shellQuote('it\'s $HOME')}`]).toString()).toBe('it\'s $HOME')
   })
 })

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { KernelbedError, type Blame } from '../core/errors.ts'
 import { journal } from '../core/journal.ts'
+import { shellQuote } from '../core/shell-quote.ts'
 import { ConsoleFile, bootPhase } from './console.ts'
 import { GuestCommandError } from './guest-error.ts'
 import { guestStream } from './stream.ts'
@@ -53,9 +54,6 @@ export function machineOver(session: SshSession, handle: MachineHandle): Machine
     close: async () => session.close(),
   }
 }
-
-/** As one word of a POSIX shell. */
-export const shellQuote = (text: string): string => `'${text.replaceAll('\'', '\'\\\'\'')}'`
 
 /** A file appears under its name when it is whole. */
 function receive(remote: string, mode: number | undefined): string {

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachAgent, type RunHandle } from '../agent/index.ts'
 import { explain, KernelbedError } from '../core/errors.ts'
+import { shellQuote } from '../core/shell-quote.ts'
 import { collectEvidence } from '../report/artefacts.ts'
 import { htmlReport } from '../report/html.ts'
 import { junitXml } from '../report/junit.ts'
@@ -111,7 +112,7 @@ function writeResults(dir: string, result: RunResult): void {
   writeFileSync(join(dir, 'report.html'), htmlReport([loadCell(dir)]))
 }
 
-const quote = (text: string): string => (/^[\w./=:@-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
+const quote = (text: string): string => (/^[\w./=:@-]+$/.test(text) ? text : shellQuote(text))
 
 /** The command that repeats one cell. */
 export function commandOf(kernel: string, options: E2eOptions): string {
