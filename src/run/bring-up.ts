@@ -5,6 +5,7 @@ import type { Context } from '../core/context.ts'
 import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { assertHostMemory, chooseAccel, launchMachine, type Accel, type StartedMachine } from '../machine/index.ts'
+import { probeFeatures, saveFeatures, type FeatureTable } from '../probe/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
 
@@ -15,6 +16,8 @@ export interface Up {
   readonly wire: StartedWire
   readonly cluster: StartedCluster
   readonly agent: StartedAgent
+  /** What each machine's kernel can do; also in `features.json` of the run folder, as soon as it is known. */
+  readonly features: readonly FeatureTable[]
   /** Reference of the workload image, which suites deploy. */
   readonly workloadImage: string
 }
@@ -39,12 +42,21 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
   const started: StartedMachine[] = []
   tell({ kernel, wire, machines: started })
   const machines = launchAll(prepared, wire, options, ctx, (machine) => started.push(machine))
+  const probing = probeAll(machines, kernel, ctx)
   const cluster = await startCluster({ kubernetes, machines }, ctx)
   tell({ kernel, wire, machines: started, cluster })
   const agent = await driver.install(cluster, ctx, driverOptions(options))
   tell({ kernel, wire, machines: started, cluster, agent })
   await cluster.waitNodesReady()
-  return { kernel, machines: started, wire, cluster, agent, workloadImage }
+  return { kernel, machines: started, wire, cluster, agent, features: await probing, workloadImage }
+}
+
+/** Beside the cluster's start, so that a run whose agent never starts has the table too. Machines that don't boot are left out: nobody waits for them. */
+async function probeAll(machines: readonly Promise<StartedMachine>[], kernel: Kernel, ctx: Context): Promise<FeatureTable[]> {
+  const settled = await Promise.allSettled(machines.map(async (machine) => probeFeatures(await machine, ctx, kernel.config === undefined ? {} : { config: kernel.config })))
+  const tables = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  if (tables.length) saveFeatures(ctx.dir, tables)
+  return tables
 }
 
 const driverOptions = (options: E2eOptions): { fault?: string } => (options.fault === undefined ? {} : { fault: options.fault })

@@ -103,7 +103,7 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
 
 function runHandle(session: Session, up: Up): RunHandle {
   const { name, release, line } = up.kernel
-  return { id: session.id, dir: session.ctx.dir, kernel: { name, release, line }, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
+  return { id: session.id, dir: session.ctx.dir, kernel: { name, release, line }, features: up.features, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
 }
 
 function writeResults(dir: string, result: RunResult): void {
