@@ -126,7 +126,6 @@ const specs = {
 
   'link:veth': { since: '3.19', title: 'veth pair', config: ['VETH'] },
   'link:bridge': { since: '3.19', title: 'bridge', config: ['BRIDGE'] },
-  'link:dummy': { since: '3.19', title: 'dummy', config: ['DUMMY'] },
   'link:ipvlan': { since: '3.19', title: 'ipvlan, L3', config: ['IPVLAN'] },
   'link:vxlan-external': { since: '4.3', title: 'VXLAN, keys by packet', config: ['VXLAN'] },
   'link:geneve-external': { since: '4.3', title: 'Geneve, keys by packet', config: ['GENEVE'] },

@@ -36,7 +36,6 @@ static const struct {
 	/* It is a child of kb0. */
 	bool child;
 } links[] = {
-	{ "link:dummy", "dummy", NULL, false },
 	{ "link:bridge", "bridge", NULL, false },
 	{ "link:vxlan-external", "vxlan", vxlan_external, false },
 	{ "link:geneve-external", "geneve", geneve_external, false },
