@@ -12,9 +12,9 @@ function machine(release: string, found: Readonly<Record<string, Omit<ProbedFeat
 
 const lacks = (note?: string): Omit<ProbedFeature, 'name'> => ({ state: 'unsupported', ...(note === undefined ? {} : { note }) })
 
-function refusal(needs: readonly string[], machines: readonly FeatureTable[]): string {
+function refusal(needs: readonly string[], machines: readonly FeatureTable[], lines?: () => string[]): string {
   try {
-    return `granted: ${skipReason(needs, machines) ?? 'runs'}`
+    return `granted: ${skipReason(needs, machines, lines) ?? 'runs'}`
   } catch (error) {
     expect(error).toBeInstanceOf(KernelbedError)
     return explain(error)
@@ -42,7 +42,7 @@ describe('a test', () => {
 
   it('fails instead of being skipped where kernels of the line must have the feature, and says which options bring it', () => {
     expect(refusal(['attach:tc-clsact'], [machine('4.9.154', { 'attach:tc-clsact': lacks('ENOENT: no such qdisc') })])).toBe(
-      'error (guest kernel): node1: kernels of 4.9 must have attach:tc-clsact (Linux 4.5), to clsact, both directions, direct action; 4.9.154 has not (ENOENT: no such qdisc). CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT usually brings it\n'
+      'error (guest kernel): node1: kernels of 4.9 must have attach:tc-clsact (Linux 4.5), to clsact, both directions, direct action; 4.9.154 has not (ENOENT: no such qdisc). It usually comes with CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT\n'
       + '  → a kernel that must have a feature cannot skip its tests: build it with the options named, or correct kernels/ or src/kernels/features.ts')
   })
 
@@ -51,6 +51,12 @@ describe('a test', () => {
       expect(skipReason(['map:xskmap'], [machine('6.1.0', { 'map:xskmap': lacks('EINVAL'), 'config:XDP_SOCKETS': option })])).toContain('lacks: EINVAL')
     }
     expect(refusal(['map:xskmap'], [machine('6.1.0', { 'map:xskmap': lacks('EINVAL') })])).toContain('kernels of 6.1 must have map:xskmap')
+  })
+
+  it('fails on every kernel when none of the catalogue would ever run it', () => {
+    for (const kernel of [machine('4.9.154', { 'map:lpm_trie': lacks() }), machine('6.1.0')]) {
+      expect(refusal(['map:lpm_trie', 'link:veth'], [kernel], () => [])).toContain('error (test): no kernel of the catalogue would ever run this test: it needs map:lpm_trie (Linux 4.11) and link:veth (Linux 3.19)')
+    }
   })
 
   it('fails when it needs what nobody knows, with the nearest name', () => {
@@ -66,8 +72,8 @@ describe('deviations', () => {
 
   it('are what it must have and lacks, and what it may lack for all the probe could tell', () => {
     expect(deviations(machine('4.14.67', { 'map:lpm_trie': lacks('EINVAL'), 'link:veth': { state: 'unknown', note: 'EPERM' } }))).toEqual([
-      'node1: kernels of 4.14 must have map:lpm_trie (Linux 4.11), longest prefix match; 4.14.67 has not (EINVAL). CONFIG_BPF_SYSCALL usually brings it',
-      'node1: kernels of 4.14 must have link:veth (Linux 3.19), veth pair; 4.14.67 perhaps has not (EPERM). CONFIG_VETH usually brings it',
+      'node1: kernels of 4.14 must have map:lpm_trie (Linux 4.11), longest prefix match; 4.14.67 has not (EINVAL). It usually comes with CONFIG_BPF_SYSCALL',
+      'node1: kernels of 4.14 must have link:veth (Linux 3.19), veth pair; 4.14.67 perhaps has not (EPERM). It usually comes with CONFIG_VETH',
     ])
   })
 })

@@ -6,11 +6,11 @@ import type { FeatureTable, ProbedFeature } from './types.ts'
 /**
  * Whether a test that needs these features runs on these machines: undefined when it does, else why it is skipped. Only a probe's `unsupported`
  * skips; what could not be told is tried. Throws KernelbedError where a skip would hide something: a feature that nobody knows, a test that no
- * kernel of the catalogue would ever run, or a kernel that lacks what kernels of its line must have.
+ * kernel of the catalogue would ever run (`lines` answers those that would), or a kernel that lacks what kernels of its line must have.
  */
-export function skipReason(needs: readonly string[], machines: readonly FeatureTable[]): string | undefined {
+export function skipReason(needs: readonly string[], machines: readonly FeatureTable[], lines: (needed: readonly Feature[]) => readonly string[] = linesWith): string | undefined {
   const needed = needs.map(known)
-  if (needed.length && linesWith(needed).length === 0) {
+  if (needed.length && lines(needed).length === 0) {
     throw new KernelbedError(`no kernel of the catalogue would ever run this test: it needs ${needed.map(described).join(' and ')}`, { blame: 'test', hint: 'name features that a line of kernels/ has, all of them together' })
   }
   const lacking = machines.flatMap((machine) => needed.flatMap((feature) => {
@@ -47,5 +47,5 @@ const described = ({ name, since }: Feature): string => (name.startsWith('config
 function missing({ node, kernel }: FeatureTable, feature: Feature, found: ProbedFeature | undefined): string {
   const state = found?.state === 'unsupported' ? 'has not' : 'perhaps has not'
   const why = found?.note === undefined ? '' : ` (${found.note})`
-  return `${node}: kernels of ${kernel.line} must have ${described(feature)}, ${feature.title}; ${kernel.release} ${state}${why}. ${feature.config.map((option) => `CONFIG_${option}`).join(', ')} usually brings it`
+  return `${node}: kernels of ${kernel.line} must have ${described(feature)}, ${feature.title}; ${kernel.release} ${state}${why}. It usually comes with ${feature.config.map((option) => `CONFIG_${option}`).join(', ')}`
 }
