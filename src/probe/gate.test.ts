@@ -35,6 +35,11 @@ describe('a test', () => {
     expect(skipReason(['map:lpm_trie'], [machine('6.1.0'), machine('4.9.154', { 'map:lpm_trie': lacks() }, 'node2')])).toBe('needs map:lpm_trie (Linux 4.11), which node2 (4.9.154) lacks')
   })
 
+  it('says it once for nodes of the same kernel', () => {
+    const old = { 'map:lpm_trie': lacks('EINVAL') }
+    expect(skipReason(['map:lpm_trie'], [machine('4.9.154', old), machine('4.9.154', old, 'node2')])).toBe('needs map:lpm_trie (Linux 4.11), which node1, node2 (4.9.154) lack: EINVAL')
+  })
+
   it('runs where the probe could not tell, or was never asked', () => {
     expect(skipReason(['map:lpm_trie'], [machine('4.9.154', { 'map:lpm_trie': { state: 'unknown', note: 'EPERM' } })])).toBeUndefined()
     expect(skipReason(['map:lpm_trie'], [{ ...machine('4.9.154'), features: [] }])).toBeUndefined()

@@ -21,7 +21,18 @@ export function skipReason(needs: readonly string[], machines: readonly FeatureT
   if (wrong.length) {
     throw new KernelbedError(wrong.map(({ machine, feature, found }) => missing(machine, feature, found)).join('\n'), { blame: 'guest kernel', hint: 'a kernel that must have a feature cannot skip its tests: build it with the options named, or correct kernels/ or src/kernels/features.ts' })
   }
-  return lacking.length ? lacking.map(({ machine, feature, found }) => `needs ${described(feature)}, which ${machine.node} (${machine.kernel.release}) lacks${found.note === undefined ? '' : `: ${found.note}`}`).join('; ') : undefined
+  return lacking.length ? reasons(lacking).join('; ') : undefined
+}
+
+interface Lack { readonly machine: FeatureTable; readonly feature: Feature; readonly found: ProbedFeature }
+
+/** One for each feature and kernel: `needs X, which node1, node2 (4.9.154) lack: EINVAL`. */
+function reasons(lacking: readonly Lack[]): string[] {
+  const groups = Map.groupBy(lacking, ({ machine, feature, found }) => JSON.stringify([feature.name, machine.kernel.release, found.note]))
+  return [...groups.values()].map((group) => {
+    const { machine, feature, found } = group[0]!
+    return `needs ${described(feature)}, which ${group.map((lack) => lack.machine.node).join(', ')} (${machine.kernel.release}) ${group.length > 1 ? 'lack' : 'lacks'}${found.note === undefined ? '' : `: ${found.note}`}`
+  })
 }
 
 /** Where a machine's kernel is not what the catalogue says of its line: one sentence for each feature it must have, and has not or may not have. */
