@@ -23,6 +23,8 @@ export interface AgentDriver {
   readonly capabilities: readonly Capability[]
   /** Container images that the nodes need, made or fetched and cached. Called before machines start, as the images travel on a disk of theirs. */
   prepareImages(ctx: Context, options: AgentOptions): Promise<readonly ImageTar[]>
+  /** Tells apart what `install` makes of the same images (its manifests, say): clusters with the agent in place are saved under it. Without it none is. */
+  installDigest?(options: AgentOptions): string
   /** Applies the manifests and waits until the agent is ready on every node. Throws KernelbedError blaming the agent, with its logs. */
   install(cluster: StartedCluster, ctx: Context, options: AgentOptions): Promise<StartedAgent>
 }

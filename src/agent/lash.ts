@@ -15,6 +15,7 @@ import type { AgentHandle } from './types.ts'
 import { waitAgentReady } from './wait-ready.ts'
 
 const source = join(import.meta.dirname, '../../agent')
+const manifestFile = join(source, 'manifests/lash.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
 
@@ -24,6 +25,7 @@ export const lash: AgentDriver = {
   faults: ['monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni'],
   capabilities: ['network-policy', 'cilium-network-policy', 'services', 'vxlan', 'monitor-json'],
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
+  installDigest: ({ fault }) => createHash('sha256').update(`${fault ?? ''}\0`).update(readFileSync(manifestFile)).digest('hex'),
   install: (cluster, ctx) => inStep(ctx.progress, 'lash', (step) => install(cluster, ctx, (detail) => step.update(detail))),
 }
 
@@ -76,7 +78,7 @@ async function install(cluster: StartedCluster, ctx: Context, update: (detail: s
 }
 
 /** The agent's manifests with the API server's address of this cluster. */
-export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(join(source, 'manifests/lash.yaml'), 'utf8')): string {
+export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(manifestFile, 'utf8')): string {
   const replaced = text.replace(/^( *k8s-api-host:).*$/m, `$1 ${api.host}`).replace(/^( *k8s-api-port:).*$/m, `$1 "${api.port}"`)
   if (!replaced.includes(`k8s-api-host: ${api.host}`) || !replaced.includes(`k8s-api-port: "${api.port}"`)) throw new KernelbedError('agent/manifests/lash.yaml has no k8s-api-host and k8s-api-port', { blame: 'agent', hint: 'its ConfigMap cilium-config must have both' })
   return replaced

@@ -9,12 +9,13 @@ import { junitXml } from '../report/junit.ts'
 import { loadCell } from '../report/load.ts'
 import { summary, testLine } from '../report/summary.ts'
 import type { RunResult, TestResult } from '../report/types.ts'
-import { bringUp, type Up } from './bring-up.ts'
+import { bringUp } from './bring-up.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
 import { parseE2e, type E2eOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 import { runSuites } from './suites.ts'
+import { runKernelOf, type Up } from './up.ts'
 
 /** `npm run e2e -- …`. Answers the exit code: 0 passed, 1 tests failed, 3 anything else failed, 130 stopped; throws usage errors. */
 export async function e2e(argv: readonly string[]): Promise<number> {
@@ -63,8 +64,8 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   error ??= finishing
   const result: RunResult = {
     id: session.id,
-    kernel: up.kernel?.name ?? kernel,
-    release: up.kernel?.release ?? 'not resolved',
+    kernel: up.kernels ? runKernelOf(up.kernels).name : kernel,
+    release: up.kernels ? runKernelOf(up.kernels).release : 'not resolved',
     agent: options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`,
     startedAt: startedAt.toISOString(),
     ms: Math.round(performance.now() - start),
@@ -102,8 +103,7 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
 }
 
 function runHandle(session: Session, up: Up): RunHandle {
-  const { name, release, line } = up.kernel
-  return { id: session.id, dir: session.ctx.dir, kernel: { name, release, line }, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
+  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
 }
 
 function writeResults(dir: string, result: RunResult): void {
@@ -116,15 +116,16 @@ const quote = (text: string): string => (/^[\w./=:@-]+$/.test(text) ? text : she
 
 /** The command that repeats one cell. */
 export function commandOf(kernel: string, options: E2eOptions): string {
-  const args = ['--kernel', kernel]
+  const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.agent !== 'lash') args.push('--agent', options.agent)
   if (options.fault !== undefined) args.push('--fault', options.fault)
   if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)
   for (const suite of options.suites) args.push('--suite', suite)
   if (options.test !== undefined) args.push('-t', options.test)
-  if (options.nodes !== 2) args.push('--nodes', String(options.nodes))
+  if (!options.mixed && options.nodes !== 2) args.push('--nodes', String(options.nodes))
   if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
   if (options.cpus !== 2) args.push('--cpus', String(options.cpus))
+  if (!options.snapshot) args.push('--no-snapshot')
   return `npm run e2e -- ${args.map(quote).join(' ')}`
 }

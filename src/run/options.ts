@@ -5,7 +5,7 @@ import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
-import { checkKernelSpec } from '../kernels/index.ts'
+import { catalogueNames, checkKernelSpec } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
 import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
@@ -25,6 +25,10 @@ export interface E2eOptions {
   /** Only tests whose name matches this pattern. */
   readonly test?: string
   readonly nodes: number
+  /** Kernel of each machine, when they differ; `kernels` is then that list as one. */
+  readonly mixed?: readonly string[]
+  /** Begin from a saved cluster, or save one. */
+  readonly snapshot: boolean
   readonly memoryMiB: number
   readonly cpus: number
   readonly accel?: Accel
@@ -43,6 +47,17 @@ const whole = (min: number, max: number) => (value: string): number => {
   return n
 }
 
+const MOST_NODES = 9
+
+/** `3`, or `4.9,6.1`: a number alone counts machines. */
+function nodesOption(value: string): number | readonly string[] {
+  if (/^-?\d*$/.test(value)) return whole(1, MOST_NODES)(value)
+  const kernels = collect(value, [])
+  if (kernels.length === 1 && /^[a-z]+$/i.test(value) && !catalogueNames.includes(value)) throw new InvalidArgumentError(`takes a whole number from 1 to ${MOST_NODES}, or the kernel of each machine: 4.9,6.1.`)
+  if (kernels.length < 1 || kernels.length > MOST_NODES) throw new InvalidArgumentError(`takes 1 to ${MOST_NODES} kernels.`)
+  return kernels
+}
+
 function command(): Command {
   return new Command('npm run e2e --')
     .description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
@@ -53,7 +68,8 @@ function command(): Command {
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
     .option('-t, --test <pattern>', 'run only tests whose name matches')
-    .option('--nodes <n>', 'number of machines', whole(1, 9), 2)
+    .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
+    .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine', whole(1, 16), 2)
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
@@ -68,9 +84,11 @@ function command(): Command {
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   const parsed = parseFlags(command(), argv)
   if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
-  const kernels = raw.kernel.length ? raw.kernel : ['6.1']
-  for (const spec of kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
+  const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
+  if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
+  const kernels = mixed ? [mixed.join(',')] : raw.kernel.length ? raw.kernel : ['6.1']
+  for (const spec of mixed ?? kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
   const driver = findDriver(raw.agent)
@@ -83,7 +101,9 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     kernels,
     agent: raw.agent,
     suites: raw.suite,
-    nodes: raw.nodes,
+    nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
+    ...(mixed ? { mixed } : {}),
+    snapshot: raw.snapshot,
     memoryMiB: raw.memory,
     cpus: raw.cpus,
     keep: raw.keep,

@@ -1,0 +1,53 @@
+import { findDriver, type AgentDriver, type AgentOptions } from '../agent/index.ts'
+import { makeImagesDisk } from '../cluster/index.ts'
+import type { Context } from '../core/context.ts'
+import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
+import { resolveKernel, type Kernel } from '../kernels/index.ts'
+import { chooseAccel, type Accel } from '../machine/index.ts'
+import type { E2eOptions } from './options.ts'
+import type { Tell } from './up.ts'
+
+/** One machine to be. */
+export interface PreparedNode { readonly name: string; readonly kernel: Kernel; readonly boot: BootFiles; readonly accel: Accel }
+
+/** What is made once and cached. */
+export interface Prepared {
+  readonly nodes: readonly PreparedNode[]
+  readonly kubernetes: Kubernetes
+  readonly image: GuestImage
+  readonly imagesDisk: string
+  readonly workloadImage: string
+  readonly driver: AgentDriver
+  readonly agentOptions: AgentOptions
+}
+
+/** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
+export async function prepare(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Prepared> {
+  const driver = findDriver(options.agent)
+  const agentOptions = options.fault === undefined ? {} : { fault: options.fault }
+  await ensureHostTools(ctx)
+  // The kernels first: what is wrong with one should be said before the long builds begin.
+  const specs = options.mixed ?? [spec]
+  const resolved: Kernel[] = []
+  for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, options.modules === undefined ? {} : { modules: options.modules }, ctx)))
+  const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
+  tell({ kernels })
+  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
+  const image = await ensureGuestImage(kubernetes, ctx)
+  const [boots, pause, workload, agent] = await Promise.all([
+    // One after the other: two machines of one kernel share what is made for it.
+    forEach(resolved, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) })),
+    ensurePauseImage(ctx),
+    ensureWorkloadImage(ctx),
+    driver.prepareImages(ctx, agentOptions),
+  ])
+  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
+  const nodes = kernels.map((kernel, i) => ({ name: `node${i + 1}`, kernel, ...boots[i % boots.length]! }))
+  return { nodes, kubernetes, image, imagesDisk, workloadImage: workload.ref, driver, agentOptions }
+}
+
+async function forEach<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]> {
+  const made: R[] = []
+  for (const item of items) made.push(await make(item))
+  return made
+}
