@@ -6,6 +6,7 @@ import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, e
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { assertHostMemory, chooseAccel, launchMachine, type Accel, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
+import { expectationOf } from './expectation.ts'
 import type { E2eOptions } from './options.ts'
 
 /** Everything that is up when the suites begin; partial while a run comes up, so that its evidence can be gathered at any time. */
@@ -41,9 +42,10 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
   const machines = launchAll(prepared, wire, options, ctx, (machine) => started.push(machine))
   const cluster = await startCluster({ kubernetes, machines }, ctx)
   tell({ kernel, wire, machines: started, cluster })
-  const agent = await driver.install(cluster, ctx, driverOptions(options))
+  const agent = await driver.install(cluster, ctx, { ...driverOptions(options), refuses: expectationOf(kernel) === 'refuses' })
   tell({ kernel, wire, machines: started, cluster, agent })
-  await cluster.waitNodesReady()
+  // Without an agent that runs there is no network, and nodes are never Ready.
+  if (!agent.settled) await cluster.waitNodesReady()
   return { kernel, machines: started, wire, cluster, agent, workloadImage }
 }
 

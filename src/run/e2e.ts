@@ -12,7 +12,8 @@ import type { RunResult, TestResult } from '../report/types.ts'
 import { bringUp, type Up } from './bring-up.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
-import { parseE2e, type E2eOptions } from './options.ts'
+import { expectationOf, planSuites, refusalNote, type SuitePlan } from './expectation.ts'
+import { parseE2e, suiteNames, type E2eOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 import { runSuites } from './suites.ts'
 
@@ -38,11 +39,14 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   let up: Partial<Up> = {}
   let error: unknown
   let ok = false
+  let plan: SuitePlan = { run: [], notRun: [] }
+  let note: string | undefined
   try {
     up = await bringUp(kernel, options, session.ctx, (partial) => (up = partial))
     writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
+    plan = planSuites(options.suites, suiteNames(), expectationOf(up.kernel!), up.kernel!.name)
     const step = session.progress.step('suites')
-    const outcome = await runSuites({ suites: options.suites, ...(options.test === undefined ? {} : { test: options.test }), onResult: (test) => {
+    const outcome = await runSuites({ suites: plan.run, ...(options.test === undefined ? {} : { test: options.test }), onResult: (test) => {
       tests.push(test)
       session.progress.note(`  ${testLine(test)}`)
     } }, session.ctx)
@@ -50,7 +54,8 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     if (outcome.ok) step.done()
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
-    await assertNoFatalLog(up as Up)
+    if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up)
+    else if (ok) note = await refusalNote((up as Up).cluster.handle, up.agent)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
@@ -70,7 +75,9 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     ms: Math.round(performance.now() - start),
     outcome: session.stopped !== undefined ? 'stopped' : error !== undefined && !(error instanceof KernelbedError && error.blame === 'test') ? 'error' : ok && error === undefined ? 'passed' : 'failed',
     ...(error === undefined || session.stopped !== undefined ? {} : { error: explain(error) }),
+    ...(note === undefined || !ok || error !== undefined ? {} : { note }),
     tests,
+    ...(plan.notRun.length === 0 ? {} : { notRun: plan.notRun }),
     timeline: session.progress.timeline,
     command: commandOf(kernel, options),
   }

@@ -7,6 +7,7 @@ import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
 import { checkKernelSpec } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
 
@@ -73,6 +74,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   for (const spec of kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
+  checkSuites(raw.suite, known, kernels, raw.modules === undefined ? {} : { modules: raw.modules })
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
     const { faults } = driver
