@@ -18,6 +18,7 @@ describe('a kernel too old for the agent', () => {
   })
 
   test('kubectl logs --previous ends with the one fatal line, which names the running kernel', async ({ refusing, annotate }) => {
+    const lines = new Set<string>()
     for (const node of refusing.nodes) {
       const { log, refusals } = await node.previousLog()
       const [said] = refusals
@@ -25,11 +26,13 @@ describe('a kernel too old for the agent', () => {
       expect(node.release.startsWith(said.running) && !/^\d/.test(node.release.slice(said.running.length)), `${node.name} runs ${node.release}; the agent says ${said.running}`).toBe(true)
       expect(said.minimal).toBe(refusing.expected.minimal)
       expect(log.trimEnd().split('\n').at(-1)).toBe(said.line)
-      await annotate(`${node.name}: ${said.line}`)
+      lines.add(said.line)
     }
+    for (const line of lines) await annotate(line)
   })
 
   test('it ends before it touches the node: no devices, no pinned maps, no network', async ({ refusing, nodes }) => {
+    for (const node of refusing.nodes) await node.pod()
     for (const node of nodes) {
       const { stdout } = await node.exec('ls -d /sys/class/net/cilium_* /sys/fs/bpf/tc/globals/* 2>/dev/null', { allowFailure: true })
       expect(stdout, node.name).toBe('')

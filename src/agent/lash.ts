@@ -93,7 +93,7 @@ const filesOf = (folder: string): string[] =>
 async function install(cluster: StartedCluster, ctx: Context, { refuses }: AgentOptions, update: (detail: string) => void): Promise<StartedAgent> {
   update('manifests')
   await kubectl(cluster.handle, ['apply', '-f', '-'], { input: manifests(cluster.handle.nodeApi), signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 })
-  if (refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
+  if (refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { once: true, signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
   await waitAgentReady(cluster, handle, ctx, update)
   return { handle }
 }

@@ -34,11 +34,12 @@ describe('what a kernel lacks', () => {
 
 describe('a pod of the agent has settled', () => {
   const agent = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'] }
-  const pod = (status: object): V1Pod => ({ metadata: { name: 'cilium-x' }, spec: { nodeName: 'node1', containers: [] }, status }) as V1Pod
+  const pod = (status: object): V1Pod => ({ metadata: { name: 'cilium-x' }, spec: { nodeName: 'node1', containers: [] }, status })
   const container = (state: object, more: object = {}): object => ({ containerStatuses: [{ name: 'cilium-agent', restartCount: 1, ready: false, state, ...more }] })
   const ended = { lastState: { terminated: { exitCode: 1, reason: 'Error' } } }
 
   it('when it waits to be started again', () => expect(judge(pod(container({ waiting: { reason: 'CrashLoopBackOff' } }, ended)), agent)).toEqual([{ node: 'node1', pod: 'cilium-x', ready: false, exitCode: 1, state: 'CrashLoopBackOff, restarted 1 time, before that it ended with exit code 1 (Error)' }]))
   it('when it is ready', () => expect(judge(pod({ conditions: [{ type: 'Ready', status: 'True' }], ...container({ running: {} }, { restartCount: 0, ready: true }) }), agent)).toMatchObject([{ node: 'node1', ready: true }]))
+  it('when it has ended once, if that is enough', () => expect(judge(pod(container({ terminated: { exitCode: 7 } })), agent, true)).toMatchObject([{ ready: false, exitCode: 7 }]))
   it.each([['creating', container({ waiting: { reason: 'ContainerCreating' } })], ['running', container({ running: {} }, ended)], ['ended once', container({ terminated: { exitCode: 1 } })], ['not there', {}]])('not while it is %s', (_what, status) => expect(judge(pod(status), agent)).toEqual([]))
 })

@@ -17,6 +17,8 @@ export interface Settled {
 }
 
 export interface SettleOptions {
+  /** That it has ended once is enough; else it must be in CrashLoopBackOff, which is after its second end. */
+  readonly once?: boolean
   readonly signal?: AbortSignal
   readonly update?: (detail: string) => void
   /** Throws when waiting has become useless. */
@@ -24,22 +26,22 @@ export interface SettleOptions {
 }
 
 /**
- * Waits until it is plain, on every node, what becomes of the agent: ready, or in CrashLoopBackOff (seen once: it is started again and again).
+ * Waits until it is plain, on every node, what becomes of the agent: ready, or in CrashLoopBackOff (seen at some moment: between two it is started again).
  * Throws KernelbedError blaming the agent when it does neither.
  */
-export async function waitSettled(cluster: ClusterHandle, agent: AgentHandle, { signal, update, alive }: SettleOptions = {}): Promise<Settled[]> {
+export async function waitSettled(cluster: ClusterHandle, agent: AgentHandle, { once = false, signal, update, alive }: SettleOptions = {}): Promise<Settled[]> {
   const { core } = kubeClient(cluster)
   const settled = new Map<string, Settled>()
   const list = async (): Promise<V1Pod[]> => (await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })).items
   const wait = {
-    name: `${agent.driver} to be ready or to keep ending, on every node`, timeoutMs: 240_000, intervalMs: 300, blame: 'agent' as const,
+    name: `${agent.driver} to be ready or to ${once ? 'end' : 'keep ending'}, on every node`, timeoutMs: 240_000, intervalMs: 300, blame: 'agent' as const,
     hint: 'it runs without getting ready: its log above, or evidence/agent in the run folder, says more',
     evidence: async () => agentEvidence(cluster, agent, await list()), ...(signal ? { signal } : {}),
   }
   return waitFor(wait, async () => {
     alive?.()
     const pods = (await list()).filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
-    for (const found of pods.flatMap((pod) => judge(pod, agent))) settled.set(found.node, found)
+    for (const found of pods.flatMap((pod) => judge(pod, agent, once))) settled.set(found.node, found)
     const open = cluster.nodes.filter(({ name }) => !settled.has(name))
     if (open.length === 0) return { done: cluster.nodes.map(({ name }) => settled.get(name)!) }
     const seen = open.map(({ name }) => pods.find(({ spec }) => spec?.nodeName === name)).map((pod, i) => `${open[i]!.name}: ${pod ? describe(pod, agent) : 'no pod yet'}`).join('; ')
@@ -49,12 +51,13 @@ export async function waitSettled(cluster: ClusterHandle, agent: AgentHandle, { 
 }
 
 /** Nothing while it is not plain yet. */
-export function judge(pod: V1Pod, agent: AgentHandle): Settled[] {
+export function judge(pod: V1Pod, agent: AgentHandle, once = false): Settled[] {
   const status = statusOf(pod, agent)
   const ready = isReady(pod)
   const looping = status?.state?.waiting?.reason === 'CrashLoopBackOff'
-  if (!ready && !looping) return []
-  const exitCode = status?.lastState?.terminated?.exitCode
+  const end = status?.state?.terminated ?? status?.lastState?.terminated
+  if (!ready && !(once ? end : looping)) return []
+  const exitCode = end?.exitCode
   return [{ node: pod.spec?.nodeName ?? '', pod: pod.metadata?.name ?? '', ready, state: describe(pod, agent), ...(exitCode === undefined ? {} : { exitCode }) }]
 }
 

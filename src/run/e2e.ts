@@ -40,7 +40,6 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   let error: unknown
   let ok = false
   let plan: SuitePlan = { run: [], notRun: [] }
-  let note: string | undefined
   try {
     up = await bringUp(kernel, options, session.ctx, (partial) => (up = partial))
     writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
@@ -55,7 +54,6 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
     if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up)
-    else if (ok) note = await refusalNote((up as Up).cluster.handle, up.agent)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
@@ -66,6 +64,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
+  const note = ok && error === undefined && up.agent?.settled ? refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
     kernel: up.kernel?.name ?? kernel,
@@ -75,7 +74,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     ms: Math.round(performance.now() - start),
     outcome: session.stopped !== undefined ? 'stopped' : error !== undefined && !(error instanceof KernelbedError && error.blame === 'test') ? 'error' : ok && error === undefined ? 'passed' : 'failed',
     ...(error === undefined || session.stopped !== undefined ? {} : { error: explain(error) }),
-    ...(note === undefined || !ok || error !== undefined ? {} : { note }),
+    ...(note === undefined ? {} : { note }),
     tests,
     ...(plan.notRun.length === 0 ? {} : { notRun: plan.notRun }),
     timeline: session.progress.timeline,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectationOf, planSuites } from './expectation.ts'
+import { expectationOf, planSuites, refusalNote } from './expectation.ts'
 
 const known = ['connectivity', 'policy', 'refusal']
 
@@ -20,4 +20,12 @@ describe('suites', () => {
   it('asked for where it cannot run: why', () => expect(planSuites(['refusal', 'policy'], known, 'works', '6.1')).toEqual({
     run: ['policy'], notRun: [{ suite: 'refusal', reason: 'the agent must work on 6.1; the suite is for kernels that it must refuse' }],
   }))
+})
+
+describe('the note of a run that passed by refusing', () => {
+  const fatal = 'level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= 4.8.0; kernel version that is running is: 4.4.178" subsys=daemon'
+  const test = { suite: 'refusal', name: 'says why', status: 'passed', ms: 1 } as const
+
+  it('has the fatal line that the suite found', () => expect(refusalNote('lash', [test, { ...test, notes: ['x', fatal] }])).toBe(`refused, as expected: ${fatal}`))
+  it('is none when it found none', () => expect(refusalNote('lash', [test, { ...test, notes: ['level=error msg="qdisc clsact"'] }])).toBeUndefined())
 })

@@ -1,8 +1,7 @@
-import { findDriver, previousLog, refusalLines, type StartedAgent } from '../agent/index.ts'
-import type { ClusterHandle } from '../cluster/index.ts'
+import { findDriver, refusalLines } from '../agent/index.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKernelSpec, findInCatalogue, lineOf, type KernelOptions } from '../kernels/index.ts'
-import type { NotRun } from '../report/types.ts'
+import type { NotRun, TestResult } from '../report/types.ts'
 
 /** What the catalogue expects of the agent on a kernel. */
 export type Expectation = 'works' | 'refuses'
@@ -42,11 +41,9 @@ export function checkSuites(asked: readonly string[], known: readonly string[], 
   }
 }
 
-/** `refused, as expected: <the fatal line>`, for the result of a run whose agent did that. */
-export async function refusalNote(cluster: ClusterHandle, { handle, settled = [] }: StartedAgent): Promise<string | undefined> {
-  const { refusal } = findDriver(handle.driver)
-  const [first] = settled
-  if (!refusal || !first) return undefined
-  const [said] = refusalLines(await previousLog(cluster, handle, first.pod), refusal)
+/** `refused, as expected: <the fatal line>`, from what the suite found; undefined when it found none. */
+export function refusalNote(agent: string, tests: readonly TestResult[]): string | undefined {
+  const { refusal } = findDriver(agent)
+  const [said] = refusal ? refusalLines(tests.flatMap(({ notes = [] }) => notes).join('\n'), refusal) : []
   return said && `refused, as expected: ${said.line}`
 }
