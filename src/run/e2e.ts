@@ -12,7 +12,8 @@ import type { RunResult, TestResult } from '../report/types.ts'
 import { bringUp } from './bring-up.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
-import { parseE2e, type E2eOptions } from './options.ts'
+import { expectationOfAll, planSuites, refusalNote, type SuitePlan } from './expectation.ts'
+import { parseE2e, suiteNames, type E2eOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 import { runSuites } from './suites.ts'
 import { runKernelOf, type Up } from './up.ts'
@@ -39,11 +40,13 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   let up: Partial<Up> = {}
   let error: unknown
   let ok = false
+  let plan: SuitePlan = { run: [], notRun: [] }
   try {
     up = await bringUp(kernel, options, session.ctx, (partial) => (up = partial))
     writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
+    plan = planSuites(options.suites, suiteNames(), expectationOfAll(up.kernels ?? []), runKernelOf(up.kernels ?? []).name)
     const step = session.progress.step('suites')
-    const outcome = await runSuites({ suites: options.suites, ...(options.test === undefined ? {} : { test: options.test }), onResult: (test) => {
+    const outcome = await runSuites({ suites: plan.run, ...(options.test === undefined ? {} : { test: options.test }), onResult: (test) => {
       tests.push(test)
       session.progress.note(`  ${testLine(test)}`)
     } }, session.ctx)
@@ -51,7 +54,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     if (outcome.ok) step.done()
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
-    await assertNoFatalLog(up as Up)
+    if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
@@ -62,6 +65,7 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
+  const note = ok && error === undefined && up.agent?.settled ? refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
     kernel: up.kernels ? runKernelOf(up.kernels).name : kernel,
@@ -71,7 +75,9 @@ export async function runKernel(kernel: string, options: E2eOptions): Promise<{ 
     ms: Math.round(performance.now() - start),
     outcome: session.stopped !== undefined ? 'stopped' : error !== undefined && !(error instanceof KernelbedError && error.blame === 'test') ? 'error' : ok && error === undefined ? 'passed' : 'failed',
     ...(error === undefined || session.stopped !== undefined ? {} : { error: explain(error) }),
+    ...(note === undefined ? {} : { note }),
     tests,
+    ...(plan.notRun.length === 0 ? {} : { notRun: plan.notRun }),
     timeline: session.progress.timeline,
     command: commandOf(kernel, options),
   }

@@ -7,6 +7,7 @@ import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
 import { catalogueNames, checkKernelSpec } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
 
@@ -88,9 +89,12 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernels = mixed ? [mixed.join(',')] : raw.kernel.length ? raw.kernel : ['6.1']
-  for (const spec of mixed ?? kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
+  const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
+  for (const spec of mixed ?? kernels) checkKernelSpec(spec, kernelOptions)
+  if (mixed) checkMixed(mixed, kernelOptions)
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
+  checkSuites(raw.suite, known, mixed ?? kernels, kernelOptions)
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
     const { faults } = driver

@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { chooseAccel, type Accel } from '../machine/index.ts'
+import { expectationOfAll } from './expectation.ts'
 import type { E2eOptions } from './options.ts'
 import type { Tell } from './up.ts'
 
@@ -24,7 +25,6 @@ export interface Prepared {
 /** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
 export async function prepare(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Prepared> {
   const driver = findDriver(options.agent)
-  const agentOptions = options.fault === undefined ? {} : { fault: options.fault }
   await ensureHostTools(ctx)
   // The kernels first: what is wrong with one should be said before the long builds begin.
   const specs = options.mixed ?? [spec]
@@ -32,6 +32,7 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
   for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, options.modules === undefined ? {} : { modules: options.modules }, ctx)))
   const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
   tell({ kernels })
+  const agentOptions = { ...(options.fault === undefined ? {} : { fault: options.fault }), refuses: expectationOfAll(kernels) === 'refuses' }
   const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
   const image = await ensureGuestImage(kubernetes, ctx)
   const [boots, pause, workload, agent] = await Promise.all([

@@ -29,11 +29,11 @@ const name = 'snapshot.json'
 
 /**
  * Names a ready cluster by the content of everything it is made of: kernels, guest image, Kubernetes, container images, the agent's manifests, machine
- * sizes, QEMU, and the code here that puts them together. Undefined where it can't be saved: an agent that does not say what it installs, or
- * one built with a fault, which is run once.
+ * sizes, QEMU, and the code here that puts them together. Undefined where it can't be saved: an agent that does not say what it installs, one
+ * that must refuse the kernel, or one built with a fault, which is run once.
  */
 export async function snapshotKey({ nodes, kubernetes, image, imagesDisk, driver, agentOptions }: Prepared, { memoryMiB, cpus: vcpus }: E2eOptions, ctx: Context): Promise<string | undefined> {
-  if (driver.installDigest === undefined || agentOptions.fault !== undefined) return undefined
+  if (driver.installDigest === undefined || agentOptions.fault !== undefined || agentOptions.refuses) return undefined
   const { stdout } = await runCommand('qemu-system-x86_64', ['--version'], { signal: ctx.signal })
   const parts = [
     '1', stdout, codeDigest(), ctx.cache, image.digest, imagesDisk, driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus),

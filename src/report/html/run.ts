@@ -5,7 +5,7 @@ import { flows } from './flows.ts'
 import { duration, mark, moment } from './format.ts'
 import { files, logs } from './logs.ts'
 import { html, type Markup } from './markup.ts'
-import { counts } from '../summary.ts'
+import { counts, notRunText } from '../summary.ts'
 import { skipped, suites } from './tests.ts'
 import { timeline } from './timeline.ts'
 
@@ -19,6 +19,8 @@ export function runSection(run: Run, open: boolean): Markup {
 <div class="body">
 <dl><div><dt>Kernel</dt><dd>${result.release}</dd></div><div><dt>Agent</dt><dd>${result.agent}</dd></div><div><dt>Started</dt><dd>${moment(result.startedAt)}</dd></div><div><dt>Run</dt><dd>${result.id}</dd></div></dl>
 <p class="command"><span>Repeat it</span><code>${result.command}</code><button type="button" class="copy" hidden>Copy</button></p>
+${result.note !== undefined && html`<p class="note">${result.note}</p>`}
+${result.notRun !== undefined && result.notRun.length > 0 && html`<p class="note">${notRunText(result.notRun)}</p>`}
 ${bad && html`<h3>Failed</h3>${broken}`}
 ${skipped(run)}
 <h3>Timeline</h3>${timeline(run)}

@@ -8,6 +8,7 @@ const test = z.object({
   ms: z.number(),
   message: z.string().exactOptional(),
   location: z.string().exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
 })
 
 const step = z.object({ name: z.string(), startMs: z.number(), ms: z.number(), ok: z.boolean(), note: z.string().exactOptional() })
@@ -22,7 +23,9 @@ export const runResultSchema: z.ZodType<RunResult> = z.object({
   ms: z.number(),
   outcome: z.enum(['passed', 'failed', 'error', 'stopped']),
   error: z.string().exactOptional(),
+  note: z.string().exactOptional(),
   tests: z.array(test),
+  notRun: z.array(z.object({ suite: z.string(), reason: z.string() })).exactOptional(),
   timeline: z.array(step),
   command: z.string(),
 })
