@@ -64,6 +64,7 @@ export const qmpSocket = (path: string): Device => device('-qmp', `unix:${quote(
  * tables) and gains nothing: docs/decisions.md has figures.
  */
 const CPU: Record<Accel, string> = { tcg: 'Nehalem', kvm: 'host' }
+/** One thread for all processors of an emulated machine: with one each, code that the guest changes is now and then not seen to change (docs/decisions.md, the guest that hung). */
 const ACCEL: Record<Accel, string> = { tcg: 'tcg,thread=single', kvm: 'kvm' }
 
 /** All arguments of `qemu-system-x86_64`. A guest that panics or resets ends QEMU. */

@@ -3,7 +3,7 @@ import { restoreCluster, saveControlPlane, startCluster } from '../cluster/index
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
-import { assertHostMemory, launchMachine, pauseMachines, restoreMachine, saveMachine, type MachineSpec, type StartedMachine } from '../machine/index.ts'
+import { assertHostMemory, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
 import { prepare, type Prepared } from './prepare.ts'
@@ -90,7 +90,10 @@ const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Up, 'kernels' | 'wo
 const accelOf = ({ nodes }: Prepared, { index }: MachineSpec) => nodes[index - 1]!.accel
 
 const specsOf = ({ nodes, image, imagesDisk }: Prepared, options: E2eOptions, savable: boolean, ctx: Context): MachineSpec[] =>
-  nodes.map(({ name, kernel, boot }, i) => ({ name, index: i + 1, kernel, image, boot, imagesDisk, wireSocket: join(ctx.sockets, `${name}.wire`), memoryMiB: options.memoryMiB, cpus: options.cpus, savable }))
+  nodes.map(({ name, kernel, boot, accel }, i) => ({ name, index: i + 1, kernel, image, boot, imagesDisk, wireSocket: join(ctx.sockets, `${name}.wire`), memoryMiB: options.memoryMiB, cpus: options.cpus ?? defaultCpus[accel], savable }))
+
+/** Emulated processors run in turn on one thread (src/machine/qemu.ts), so a second one only makes each wait for the other. */
+const defaultCpus: Record<Accel, number> = { kvm: 2, tcg: 1 }
 
 /** Connects a machine to the wire as soon as it is there. */
 async function attached(wire: StartedWire, { name, wireSocket }: MachineSpec, started: StartedMachine[], starting: Promise<StartedMachine>): Promise<StartedMachine> {

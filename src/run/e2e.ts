@@ -131,7 +131,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   if (options.test !== undefined) args.push('-t', options.test)
   if (!options.mixed && options.nodes !== 2) args.push('--nodes', String(options.nodes))
   if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
-  if (options.cpus !== 2) args.push('--cpus', String(options.cpus))
+  if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))
   if (!options.snapshot) args.push('--no-snapshot')
   return `npm run e2e -- ${args.map(quote).join(' ')}`
 }

@@ -31,7 +31,8 @@ export interface E2eOptions {
   /** Begin from a saved cluster, or save one. */
   readonly snapshot: boolean
   readonly memoryMiB: number
-  readonly cpus: number
+  /** Of each machine; absent: what suits its acceleration. */
+  readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
 }
@@ -72,7 +73,7 @@ function command(): Command {
     .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
     .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
-    .option('--cpus <n>', 'CPUs of a machine', whole(1, 16), 2)
+    .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(false)
@@ -85,7 +86,7 @@ function command(): Command {
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   const parsed = parseFlags(command(), argv)
   if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; keep: boolean }>()
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernels = mixed ? [mixed.join(',')] : raw.kernel.length ? raw.kernel : ['6.1']
@@ -109,7 +110,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     ...(mixed ? { mixed } : {}),
     snapshot: raw.snapshot,
     memoryMiB: raw.memory,
-    cpus: raw.cpus,
+    ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),

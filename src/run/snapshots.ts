@@ -36,7 +36,7 @@ export async function snapshotKey({ nodes, kubernetes, image, imagesDisk, driver
   if (driver.installDigest === undefined || agentOptions.fault !== undefined || agentOptions.refuses) return undefined
   const { stdout } = await runCommand('qemu-system-x86_64', ['--version'], { signal: ctx.signal })
   const parts = [
-    '1', stdout, codeDigest(), ctx.cache, image.digest, imagesDisk, driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus),
+    '1', stdout, codeDigest(), ctx.cache, image.digest, imagesDisk, driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus ?? 'default'),
     // Under KVM a guest sees this host's processor.
     ...nodes.flatMap(({ kernel, boot, accel }) => [kernel.digest, kernel.image, boot.initramfs ?? '', boot.modulesDisk ?? '', accel, accel === 'kvm' ? (cpus()[0]?.model ?? '') : '']),
   ]
