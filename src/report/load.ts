@@ -50,7 +50,8 @@ export function loadCell(runDir: string, reportDir: string = runDir): ReportCell
   return { result, base: relative(resolve(reportDir), dir).split(sep).join('/') || '.', logs, files, unreadable, ...(flows ? { flows } : {}), ...(features ? { features } : {}) }
 }
 
-function loadResult(dir: string): RunResult {
+/** `result.json` of a run folder. Throws a usage error when it is not there or is none. */
+export function loadResult(dir: string): RunResult {
   const file = join(dir, 'result.json')
   if (!existsSync(file)) throw usageError(`${dir} has no result.json`, 'give the folder of a finished run: .kernelbed/runs/<id>')
   let json: unknown

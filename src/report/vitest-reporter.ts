@@ -29,7 +29,8 @@ export default class SuiteReporter implements Reporter {
       ...(message === undefined ? {} : { message }),
       ...(location === undefined ? {} : { location }),
     }
-    tell({ kind: 'test', result })
+    const startedAt = test.diagnostic()?.startTime
+    tell({ kind: 'test', result, ...(startedAt === undefined ? {} : { startedAt }) })
   }
 
   onTestModuleEnd(module: TestModule): void {

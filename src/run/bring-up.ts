@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { findDriver, type StartedAgent } from '../agent/index.ts'
-import { makeImagesDisk, startCluster, type StartedCluster } from '../cluster/index.ts'
+import { startCluster, type StartedCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
-import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
+import { ensureBootFiles, ensureHostTools, type BootFiles } from '../image/index.ts'
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { assertHostMemory, chooseAccel, launchMachine, type Accel, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
+import { driverOptions, prepareShared, type Shared } from './prepare.ts'
 
 /** Everything that is up when the suites begin; partial while a run comes up, so that its evidence can be gathered at any time. */
 export interface Up {
@@ -20,13 +21,9 @@ export interface Up {
 }
 
 /** What is made once and cached. */
-interface Prepared {
+interface Prepared extends Shared {
   readonly kernel: Kernel
-  readonly kubernetes: Kubernetes
-  readonly image: GuestImage
   readonly boot: BootFiles
-  readonly imagesDisk: string
-  readonly workloadImage: string
   readonly accel: Accel
 }
 
@@ -38,7 +35,10 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
   const wire = await startWire(ctx)
   const started: StartedMachine[] = []
   tell({ kernel, wire, machines: started })
-  const machines = launchAll(prepared, wire, options, ctx, (machine) => started.push(machine))
+  const machines = launchAll(prepared, wire, options, ctx, (machine) => {
+    started.push(machine)
+    tell({ kernel, wire, machines: started })
+  })
   const cluster = await startCluster({ kubernetes, machines }, ctx)
   tell({ kernel, wire, machines: started, cluster })
   const agent = await driver.install(cluster, ctx, driverOptions(options))
@@ -47,24 +47,13 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
   return { kernel, machines: started, wire, cluster, agent, workloadImage }
 }
 
-const driverOptions = (options: E2eOptions): { fault?: string } => (options.fault === undefined ? {} : { fault: options.fault })
-
 async function prepare(spec: string, options: E2eOptions, ctx: Context, found: (kernel: Kernel) => void): Promise<Prepared> {
   await ensureHostTools(ctx)
   // The kernel first: what is wrong with it should be said before the long builds begin.
   const kernel = await resolveKernel(spec, options.modules === undefined ? {} : { modules: options.modules }, ctx)
   found(kernel)
-  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
-  const image = await ensureGuestImage(kubernetes, ctx)
-  const [boot, pause, workload, agent, accel] = await Promise.all([
-    ensureBootFiles(kernel, ctx),
-    ensurePauseImage(ctx),
-    ensureWorkloadImage(ctx),
-    findDriver(options.agent).prepareImages(ctx, driverOptions(options)),
-    chooseAccel(ctx, kernel, options.accel),
-  ])
-  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
-  return { kernel, kubernetes, image, boot, imagesDisk, workloadImage: workload.ref, accel }
+  const [shared, boot, accel] = await Promise.all([prepareShared(options, ctx), ensureBootFiles(kernel, ctx), chooseAccel(ctx, kernel, options.accel)])
+  return { kernel, boot, accel, ...shared }
 }
 
 /** Boots the machines side by side and connects each to the wire; all memory is asked for before any starts. */

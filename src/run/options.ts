@@ -5,15 +5,17 @@ import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
-import { checkKernelSpec } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
 import { parseFlags } from './flags.ts'
+import { planCells, type PlannedCell } from './matrix-plan.ts'
 import { projectDir } from './places.ts'
 
 /** What `npm run e2e` was asked to do; every name in it is known to exist. */
 export interface E2eOptions {
-  /** Kernels to run on, one after the other: catalogue lines, paths, or `name=path`. */
-  readonly kernels: readonly string[]
+  /** What to run on, in the order of results. */
+  readonly cells: readonly PlannedCell[]
+  /** Cells side by side; absent: as many as the host has room for. */
+  readonly jobs?: number
   readonly modules?: string
   readonly agent: string
   /** Seeded fault of the agent, when its driver knows any. */
@@ -43,10 +45,10 @@ const whole = (min: number, max: number) => (value: string): number => {
   return n
 }
 
-function command(): Command {
-  return new Command('npm run e2e --')
-    .description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
-    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, or name=path; repeatable', collect, [])
+/** The flags of `npm run e2e`, which `npm run matrix` takes too. */
+export function e2eFlags(program: Command): Command {
+  return program
+    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
     .option('--agent <name>', 'agent driver', 'lash')
     .option('--fault <name>', 'build the agent with one seeded fault')
@@ -57,6 +59,7 @@ function command(): Command {
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine', whole(1, 16), 2)
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
+    .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(false)
 }
@@ -66,11 +69,15 @@ function command(): Command {
  * known one; nothing has been started then. Returns undefined when help was asked for.
  */
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
-  const parsed = parseFlags(command(), argv)
-  if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
-  const kernels = raw.kernel.length ? raw.kernel : ['6.1']
-  for (const spec of kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
+  const program = new Command('npm run e2e --').description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
+  const parsed = parseFlags(e2eFlags(program), argv)
+  return parsed && e2eOptions(parsed, ['6.1'])
+}
+
+/** Checked options of parsed flags. `kernels` are those to run on when none is named. */
+export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const cells = planCells(raw.kernel.length ? raw.kernel : kernels, raw.modules === undefined ? {} : { modules: raw.modules })
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
   const driver = findDriver(raw.agent)
@@ -80,7 +87,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   }
   checkKubernetesSpec(raw.kubernetes)
   return {
-    kernels,
+    cells,
     agent: raw.agent,
     suites: raw.suite,
     nodes: raw.nodes,
@@ -91,6 +98,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
+    ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
   }
 }

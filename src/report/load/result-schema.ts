@@ -6,6 +6,7 @@ const test = z.object({
   name: z.string(),
   status: z.enum(['passed', 'failed', 'skipped']),
   ms: z.number(),
+  startMs: z.number().exactOptional(),
   message: z.string().exactOptional(),
   location: z.string().exactOptional(),
 })
@@ -20,7 +21,7 @@ export const runResultSchema: z.ZodType<RunResult> = z.object({
   agent: z.string(),
   startedAt: z.string(),
   ms: z.number(),
-  outcome: z.enum(['passed', 'failed', 'error', 'stopped']),
+  outcome: z.enum(['passed', 'failed', 'error', 'stopped', 'unavailable']),
   error: z.string().exactOptional(),
   tests: z.array(test),
   timeline: z.array(step),
