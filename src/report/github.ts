@@ -8,16 +8,20 @@ const MAX_ANNOTATIONS = 10
 
 /** In a GitHub Actions step: appends the summary to its page ($GITHUB_STEP_SUMMARY) and prints an annotation a failure. Nothing elsewhere. */
 export function tellGithub(runs: readonly RunResult[], env: NodeJS.ProcessEnv = process.env, print: (text: string) => void = (text) => process.stdout.write(text)): void {
-  const file = env['GITHUB_STEP_SUMMARY']
-  if (file) {
-    try {
-      appendFileSync(file, `${markdownSummary(runs)}\n`)
-    } catch (error) {
-      // The page is a convenience: a run is not made red by it.
-      print(`the step summary could not be written: ${(error as Error).message}\n`)
-    }
-  }
+  appendStepSummary(runs, env, print)
   if (env['GITHUB_ACTIONS'] === 'true') print(annotations(runs))
+}
+
+/** Appends the summary to the page of a GitHub Actions step; nothing elsewhere. */
+export function appendStepSummary(runs: readonly RunResult[], env: NodeJS.ProcessEnv = process.env, print: (text: string) => void = (text) => process.stdout.write(text)): void {
+  const file = env['GITHUB_STEP_SUMMARY']
+  if (!file) return
+  try {
+    appendFileSync(file, `${markdownSummary(runs)}\n`)
+  } catch (error) {
+    // The page is a convenience: a run is not made red by it.
+    print(`the step summary could not be written: ${(error as Error).message}\n`)
+  }
 }
 
 /** Workflow commands (`::error …`), a line each; every failed test, then every run that broke. */

@@ -42,11 +42,11 @@ ${featureMatrix(ordered)}
 }
 
 function headline(runs: readonly Run[]): Markup {
-  const first = runs.map((run) => run.result.startedAt).sort()[0]
+  const first = runs.map((run) => run.result.startedAt).filter(Boolean).sort()[0]
   const agents = [...new Set(runs.map((run) => run.result.agent))]
   const total = runs.reduce((ms, run) => ms + run.result.ms, 0)
   return html`<p class="brand">kernelbed</p><h1>${runs.length > 0 && mark(worst(runs))} ${verdict(runs)}</h1>
-${runs.length > 0 && html`<p class="facts">${counts(runs.flatMap((run) => run.result.tests))} · ${duration(total)} in all · agent ${agents.join(', ')} · ${first !== undefined && moment(first)}</p>`}`
+${runs.length > 0 && html`<p class="facts">${counts(runs.flatMap((run) => run.result.tests))} · ${duration(total)} in all · agent ${agents.join(', ')}${first !== undefined && ` · ${moment(first)}`}</p>`}`
 }
 
 /** `all 3 runs passed`, `1 of 3 runs passed`. */

@@ -34,11 +34,17 @@ test('the console has kernel by suite in order of version, with counts and times
 test('a failure of several kernels is told once, with each kernel and the commands that go further; the verdict is last', () => {
   const text = matrixSummary(runs, place)
   expect(text.match(/expected VNI 7/g)).toHaveLength(1)
-  expect(text).toMatch(/✗ 6\.1, 4\.14: tunnels: vni \| <b>\n {4}expected VNI 7\n/)
+  expect(text).toMatch(/✗ 6\.1, 4\.14: tunnels: vni \| <b> \(suites\/tunnels\.test\.ts:9\)\n {4}expected VNI 7\n/)
   expect(text).toContain('! 5.10: the run itself\n    error (hypervisor): QEMU ended')
   expect(text).toContain('repeat it:   npm run e2e -- --kernel 4.14\n')
   expect(text).toContain('  6.1: .kernelbed/runs/m/6.1 (')
   expect(text.trim().split('\n').at(-1)).toBe('1 of 4 kernels passed, 1 not available: 3 passed, 2 failed, 1 skipped in 3 min 20 s')
+})
+
+test('tests that fail with the same words share them', () => {
+  const text = matrixSummary([run('6.1', { outcome: 'failed', tests: [failed, { ...failed, name: 'other' }] })], place)
+  expect(text).toMatch(/✗ 6\.1: tunnels: vni .*\n✗ 6\.1: tunnels: other .*\n {4}expected VNI 7\n/)
+  expect(text.match(/expected VNI 7/g)).toHaveLength(1)
 })
 
 test('Markdown: text of a run ends no cell, no fence and makes no markup', () => {

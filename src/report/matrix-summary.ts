@@ -1,7 +1,7 @@
 import { duration } from './html/format.ts'
 import { counts } from './summary.ts'
 import { brokenBy, matrixTable, outcomeText, tallyText, verdictOf } from './table.ts'
-import type { RunResult } from './types.ts'
+import type { RunResult, TestResult } from './types.ts'
 
 export interface MatrixPlace {
   /** Folder of the matrix. */
@@ -22,10 +22,7 @@ export function matrixSummary(runs: readonly RunResult[], place: MatrixPlace): s
     parts.push(`! ${same.map((run) => run.kernel).join(', ')}: the run itself\n${indent(clip(same[0]!.error!))}`)
   }
   const failed = runs.flatMap((run) => run.tests.filter((test) => test.status === 'failed').map((test) => ({ run, test })))
-  for (const same of Map.groupBy(failed, ({ test }) => JSON.stringify([test.suite, test.name, test.message])).values()) {
-    const { test } = same[0]!
-    parts.push(`✗ ${same.map(({ run }) => run.kernel).join(', ')}: ${test.suite}: ${test.name}\n${indent(clip(test.message ?? 'failed'))}${test.location ? `\n    at ${test.location}` : ''}`)
-  }
+  for (const same of Map.groupBy(failed, ({ test }) => JSON.stringify([test.suite, test.message])).values()) parts.push(failure(same))
   const broken = runs.filter((run) => run.outcome === 'failed' || run.outcome === 'error')
   if (broken.length) parts.push(['to look further:', ...broken.flatMap((run) => [`  ${run.kernel}: ${place.dir}/${place.folder(run)} (consoles, logs, monitor events, pcaps, evidence)`, `    repeat it:   ${run.command}`, `    look inside: ${run.command} --keep, then npm run shell -- node1, npm run kubectl -- get pods -A`])].join('\n'))
   parts.push(`report: ${place.dir}/report.html`)
@@ -39,6 +36,12 @@ function textTable(runs: readonly RunResult[]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => (i === line.length - 1 ? 0 : line[i]!.length))))
   // Why a kernel is not available follows its outcome at once, across the columns of the suites.
   return lines.map((line) => (line[1] === outcomeText.unavailable ? [line[0]!.padEnd(widths[0]!), `${line[1]}: ${line.at(-1)}`] : line.map((text, i) => text.padEnd(widths[i]!))).join('  ').trimEnd()).join('\n')
+}
+
+/** The same message, be it of several kernels or of several tests that wait for the same thing, is told once. */
+function failure(same: readonly { readonly run: RunResult; readonly test: TestResult }[]): string {
+  const names = [...Map.groupBy(same, ({ test }) => `${test.suite}: ${test.name}${test.location ? ` (${test.location})` : ''}`)]
+  return `${names.map(([name, of]) => `✗ ${of.map(({ run }) => run.kernel).join(', ')}: ${name}`).join('\n')}\n${indent(clip(same[0]!.test.message ?? 'failed'))}`
 }
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')

@@ -5,7 +5,7 @@ import { ensureHostTools } from '../image/index.ts'
 import { tellGithub } from '../report/github.ts'
 import { htmlReport } from '../report/html.ts'
 import { junitXml } from '../report/junit.ts'
-import { loadCell } from '../report/load.ts'
+import { loadCells } from '../report/load.ts'
 import { markdownSummary } from '../report/markdown.ts'
 import { matrixSummary } from '../report/matrix-summary.ts'
 import type { Outcome, RunResult } from '../report/types.ts'
@@ -120,5 +120,5 @@ function notRun(cell: PlannedCell, options: E2eOptions, session: Session, broken
 function writeMatrix(dir: string, cells: readonly PlannedCell[], results: readonly RunResult[]): void {
   writeFileSync(join(dir, 'junit.xml'), junitXml(results))
   writeFileSync(join(dir, 'summary.md'), markdownSummary(results))
-  writeFileSync(join(dir, 'report.html'), htmlReport(cells.map((cell) => loadCell(join(dir, folderOf(cell, cells)), dir))))
+  writeFileSync(join(dir, 'report.html'), htmlReport(loadCells(cells.map((cell) => join(dir, folderOf(cell, cells))), dir)))
 }
