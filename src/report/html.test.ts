@@ -134,3 +134,10 @@ test('a kernel that is not available has a row that says why, and does not make 
   expect(page).toMatch(/<tr><th scope="row">4\.4<\/th><td colspan="2"><a class="cell none" href="#run-1">not available: kernel 4\.4 is not in Debian/)
   expect(page).not.toContain('What failed')
 })
+
+test('features that tell the kernels apart come first', () => {
+  const features = (state: 'supported' | 'unsupported'): ReportCell['features'] => [{ name: 'a same', state: 'supported' }, { name: 'b differs', state }]
+  const page = htmlReport([cell({ kernel: '4.9' }, { features: features('unsupported')! }), cell({ kernel: '6.1' }, { features: features('supported')! })])
+  expect(page).toContain('2 probed on 2 kernels, 1 differ')
+  expect(page.indexOf('b differs')).toBeLessThan(page.indexOf('a same'))
+})

@@ -25,7 +25,7 @@ function rowsHtml(row: Row, total: number, ticks: readonly number[]): Markup {
 }
 
 function rowHtml(row: Row, total: number, ticks: readonly number[]): Markup {
-  return html`<div class="trow${row.indent && ` ${row.indent}`}"><span class="name"${row.note !== undefined && html` title="${row.note}"`}>${row.failed && mark('failed')}${row.failed && ' '}${row.name}${row.note !== undefined && html` <small>${row.note}</small>`}</span>
+  return html`<div class="trow${row.indent && ` ${row.indent}`}"><span class="name" title="${row.note === undefined ? row.name : `${row.name}: ${row.note}`}">${row.failed && mark('failed')}${row.failed && ' '}${row.name}${row.note !== undefined && html` <small>${row.note}</small>`}</span>
 <span class="track">${ticks.map((at) => html`<i class="grid" style="left:${percent(at, total)}"></i>`)}${row.bars.map((bar) => html`<i class="bar ${bar.status}" style="left:${percent(bar.startMs, total)};width:${percent(bar.ms, total)}" title="${bar.title}"></i>`)}</span><span class="time">${duration(row.ms)}</span></div>
 `
 }
