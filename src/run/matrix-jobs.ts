@@ -7,7 +7,7 @@ export interface Host {
   readonly memoryMiB: number
 }
 
-/** Beside its machines a cell has a control plane, the suites' process and what they cache: measured 1.1 GiB, rounded up. */
+/** Beside its machines a cell has a control plane, its runner and the suites' process: measured 1.3 GiB (docs/decisions.md). */
 const BESIDE_MACHINES_MIB = 1536
 
 export const thisHost = (): Host => ({ cores: availableParallelism(), memoryMiB: availableMemoryMiB() })
