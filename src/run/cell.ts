@@ -10,7 +10,7 @@ import type { RunResult, TestResult } from '../report/types.ts'
 import { bringUp, type Up } from './bring-up.ts'
 import { toldProgress, type Phase, type Tell } from './cell-events.ts'
 import { codeOf, writeCell } from './cell-results.ts'
-import { commandOf } from './command-line.ts'
+import { agentName, commandOf } from './command-line.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
 import type { PlannedCell } from './matrix-plan.ts'
@@ -88,9 +88,6 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   process.stdout.write(summary(result, session.ctx.dir))
   return { result, code: codeOf(result), dir: session.ctx.dir }
 }
-
-/** How results name the agent. */
-export const agentName = (options: E2eOptions): string => (options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`)
 
 function openCell(place: CellRun['place'], tell: Tell): Session {
   const lines = new LineProgress((line) => {

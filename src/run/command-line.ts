@@ -18,3 +18,6 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   if (options.accel !== undefined) args.push('--accel', options.accel)
   return `npm run e2e -- ${args.map(quote).join(' ')}`
 }
+
+/** How results name the agent. */
+export const agentName = (options: E2eOptions): string => (options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`)

@@ -1,5 +1,6 @@
 import { tellGithub } from '../report/github.ts'
 import { runCell } from './cell.ts'
+import { matrixParts } from './matrix-parts.ts'
 import { runMatrix } from './matrix.ts'
 import { parseE2e } from './options.ts'
 
@@ -11,7 +12,7 @@ export async function e2e(argv: readonly string[]): Promise<number> {
   const options = parseE2e(argv)
   if (!options) return 0
   const [only] = options.cells
-  if (options.cells.length > 1 || only?.unavailable !== undefined) return runMatrix(options)
+  if (options.cells.length > 1 || only?.unavailable !== undefined) return runMatrix(options, matrixParts)
   const { result, code } = await runCell(only!, options)
   tellGithub([result])
   return code

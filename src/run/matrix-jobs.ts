@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { availableMemoryMiB } from '../machine/index.ts'
+import { availableMemoryMiB } from '../machine/memory.ts'
 
 /** What the number of cells at a time depends on. */
 export interface Host {

@@ -2,10 +2,13 @@ import { execa } from 'execa'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { processesOf } from '../core/owned.ts'
 import { waitFor } from '../core/wait.ts'
 import type { RunResult } from '../report/types.ts'
+
+// Each test starts five processes and more, beside whatever else the machine does.
+vi.setConfig({ testTimeout: 90_000 })
 
 let work = ''
 beforeEach(() => (work = mkdtempSync(join(tmpdir(), 'kb-matrix-'))))
@@ -101,6 +104,19 @@ test('Ctrl-C ends every cell, kills one that does not end, begins no other, and 
   expect(resultOf('hangs')).toMatchObject({ outcome: 'stopped', error: 'it did not end within 1.5 s of being asked to, and was killed' })
   expect(resultOf('passes')).toMatchObject({ outcome: 'stopped', error: 'not begun', tests: [] })
   expect(done.all).toMatch(/0 of 3 kernels passed/)
+})
+
+test('a terminal that is closed stops the run, which still writes its results', async () => {
+  const child = start(2, 'passes', 'waits')
+  const id = await begun(1, child)
+  await waitFor({ name: 'the first cell to end', timeoutMs: 20_000, intervalMs: 50 }, () => (existsSync(join(runs(), id, 'passes/result.json')) ? { done: true } : { seen: 'no result' }))
+  child.stdout.destroy()
+  child.stderr.destroy()
+  child.kill('SIGHUP')
+  expect((await child).exitCode).toBe(130)
+  expect(resultOf('waits').outcome).toBe('stopped')
+  expect(readFileSync(join(matrixDir(), 'junit.xml'), 'utf8')).toContain('name="is told [passes]"')
+  expect(alive(id)).toEqual([])
 })
 
 test('SIGKILL of the matrix ends all cells and what they started within 10 s', async () => {

@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { explain } from '../core/errors.ts'
-import { ensureHostTools } from '../image/index.ts'
 import { tellGithub } from '../report/github.ts'
 import { htmlReport } from '../report/html.ts'
 import { junitXml } from '../report/junit.ts'
@@ -13,17 +12,14 @@ import type { CellJob } from './cell-main.ts'
 import { runCellProcess, type CellProcess } from './cell-process.ts'
 import { CellRecord } from './cell-record.ts'
 import { worstCode, writeCell } from './cell-results.ts'
-import { agentName } from './cell.ts'
-import { commandOf } from './command-line.ts'
+import { agentName, commandOf } from './command-line.ts'
 import { openConsole, type MatrixConsole } from './console.ts'
 import { cellMemoryMiB, defaultJobs, thisHost } from './matrix-jobs.ts'
 import { folderOf, type PlannedCell } from './matrix-plan.ts'
 import type { E2eOptions } from './options.ts'
-import { prepareShared } from './prepare.ts'
-import { projectDir } from './places.ts'
 import { openSession, type Session } from './session.ts'
 
-/** What tests of the runner replace. */
+/** What is done for real by matrix-parts.ts. */
 export interface MatrixParts {
   /** Makes what all cells share. */
   readonly prepare: (options: E2eOptions, session: Session) => Promise<void>
@@ -32,19 +28,11 @@ export interface MatrixParts {
   readonly stopGraceMs?: number
 }
 
-const real: MatrixParts = {
-  prepare: async (options, { ctx }) => {
-    await ensureHostTools(ctx)
-    await prepareShared(options, ctx)
-  },
-  command: (job) => [process.execPath, join(projectDir, 'src/run/cell-main.ts'), JSON.stringify(job)],
-}
-
 /**
  * Runs the cells, `--jobs` at a time, each in a process of its own with a folder in this run's folder, and merges their results there: `report.html`,
  * `junit.xml`, `summary.md`. Answers the exit code, the cells' worst.
  */
-export async function runMatrix(options: E2eOptions, parts: MatrixParts = real): Promise<number> {
+export async function runMatrix(options: E2eOptions, parts: MatrixParts): Promise<number> {
   const screen = openConsole()
   const session = openSession({ progress: screen.progress, say: (line) => screen.say(line) })
   const start = performance.now()
