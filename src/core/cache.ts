@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { lock } from 'proper-lockfile'
 import { fromSystem, KernelbedError } from './errors.ts'
@@ -52,6 +52,22 @@ const waitForLock = (path: string, name: string, ctx: Context): Promise<() => Pr
       const release = await tryLock(path)
       return release ? { done: release } : { seen: 'locked' }
     }))
+
+/** The folder of an entry that is there. */
+export function cachedEntry(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: string): string | undefined {
+  const dir = join(ctx.cache, kind, key)
+  return existsSync(join(dir, '.complete')) ? dir : undefined
+}
+
+/** Notes that an entry was used now, and removes the least recently used ones of its kind beyond `keep`. A run that has one open goes on with it. */
+export function keepNewest(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: string, keep: number): void {
+  const folder = join(ctx.cache, kind)
+  const now = new Date()
+  utimesSync(join(folder, key, '.complete'), now, now)
+  const entries = readdirSync(folder).map((name) => ({ dir: join(folder, name), used: statSync(join(folder, name, '.complete'), { throwIfNoEntry: false })?.mtimeMs }))
+  const old = entries.filter((entry): entry is { dir: string; used: number } => entry.used !== undefined).sort((a, b) => b.used - a.used).slice(keep)
+  for (const { dir } of old) rmSync(dir, { recursive: true, force: true })
+}
 
 async function makeEntry(ctx: Context, final: string, make: (dir: string) => Promise<void>): Promise<string> {
   const partial = `${final}.partial`

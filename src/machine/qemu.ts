@@ -10,11 +10,20 @@ export interface QemuConfig {
   readonly accel: Accel
   readonly cpus: number
   readonly memoryMiB: number
+  readonly ram?: RamFile
+  /** The state comes over QMP (`migrate-incoming`) instead of from a boot. */
+  readonly incoming?: boolean
   readonly kernel: string
   readonly initrd?: string
   readonly append: readonly string[]
   readonly devices: readonly Device[]
 }
+
+/**
+ * The guest's memory as a file, so that a snapshot need not copy it. `shared`: what the guest writes goes to the file. `private`: the file is read, and
+ * what the guest writes stays in memory, so any number of machines can start from one file at once, each page read when it is first used.
+ */
+export interface RamFile { readonly file: string; readonly mode: 'shared' | 'private' }
 
 /** A path or name inside a comma-separated option: QEMU reads `,,` as a comma. */
 export const quote = (text: string): string => text.replaceAll(',', ',,')
@@ -27,13 +36,15 @@ export const serialConsole = (file: string): Device => device('-chardev', `file,
 /** Without it 4.9 waits for entropy before SSH answers. */
 export const randomDevice = (): Device => device('-device', 'virtio-rng-pci')
 
-/**
- * A raw disk. `snapshot`: what the guest writes goes to an unlinked file in TMPDIR, so the disk can be shared and nothing stays behind.
- * Errors are reported to the guest: QEMU would otherwise stop the machine without a word when the host's disk is full.
- */
-export const disk = (id: string, file: string, mode: 'snapshot' | 'readonly', serial?: string): Device =>
+/** `snapshot`: what the guest writes goes to an unlinked file in TMPDIR, so the disk can be shared and nothing stays behind. `overlay`: a qcow2 file of its own. */
+export type DiskMode = 'snapshot' | 'readonly' | 'overlay'
+
+const DISK_MODE: Record<DiskMode, string> = { snapshot: 'format=raw,snapshot=on', readonly: 'format=raw,readonly=on', overlay: 'format=qcow2' }
+
+/** A disk. Errors are reported to the guest: QEMU would otherwise stop the machine without a word when the host's disk is full. */
+export const disk = (id: string, file: string, mode: DiskMode, serial?: string): Device =>
   device(
-    '-drive', `if=none,id=${id},file=${quote(file)},format=raw,cache=unsafe,werror=report${mode === 'snapshot' ? ',snapshot=on' : ',readonly=on'}`,
+    '-drive', `if=none,id=${id},file=${quote(file)},${DISK_MODE[mode]},cache=unsafe,werror=report`,
     '-device', `virtio-blk-pci,drive=${id}${serial === undefined ? '' : `,serial=${serial}`}`,
   )
 
@@ -48,9 +59,12 @@ export const wireNic = (socket: string, mac: string): Device =>
 /** QEMU's own control socket. */
 export const qmpSocket = (path: string): Device => device('-qmp', `unix:${quote(path)},server=on,wait=off`)
 
-/** Five-level page tables make every page walk of an emulated machine longer. */
-const CPU: Record<Accel, string> = { tcg: 'max,la57=off', kvm: 'host' }
-const ACCEL: Record<Accel, string> = { tcg: 'tcg,thread=multi', kvm: 'kvm' }
+/**
+ * Emulated: an old processor. What newer ones have costs an emulator time at each switch of task or system call (XSAVE, SMAP, AVX, five-level page
+ * tables) and gains nothing: docs/decisions.md has figures.
+ */
+const CPU: Record<Accel, string> = { tcg: 'Nehalem', kvm: 'host' }
+const ACCEL: Record<Accel, string> = { tcg: 'tcg,thread=single', kvm: 'kvm' }
 
 /** All arguments of `qemu-system-x86_64`. A guest that panics or resets ends QEMU. */
 export function qemuArgs(config: QemuConfig): string[] {
@@ -58,17 +72,21 @@ export function qemuArgs(config: QemuConfig): string[] {
     '-name', quote(config.name),
     '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
     '-machine', 'q35,smm=off,vmport=off,hpet=off,memory-backend=ram',
-    '-object', `memory-backend-ram,id=ram,size=${config.memoryMiB}M`,
+    '-object', memory(config),
     '-m', `${config.memoryMiB}M`,
     '-accel', ACCEL[config.accel],
     '-cpu', CPU[config.accel],
     '-smp', String(config.cpus),
     ...config.devices.flatMap((d) => d.args()),
     '-kernel', config.kernel,
+    ...(config.incoming === true ? ['-incoming', 'defer'] : []),
     ...(config.initrd === undefined ? [] : ['-initrd', config.initrd]),
     '-append', config.append.join(' '),
   ]
 }
+
+const memory = ({ memoryMiB, ram }: QemuConfig): string =>
+  ram === undefined ? `memory-backend-ram,id=ram,size=${memoryMiB}M` : `memory-backend-file,id=ram,size=${memoryMiB}M,mem-path=${quote(ram.file)},share=${ram.mode === 'shared' ? 'on' : 'off'}`
 
 /** Options that shorten a boot (measured, design.md), and `panic=-1`: a panic resets, which ends QEMU. */
 export const FAST_BOOT = [

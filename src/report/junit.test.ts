@@ -19,6 +19,10 @@ test('every test name carries its kernel, and text is escaped', () => {
   expect(xml).not.toContain('\u0007')
 })
 
+test('what a passed test found worth telling is in the XML', () => {
+  expect(junitXml([{ ...run, tests: [{ suite: 'refusal', name: 'refuses', status: 'passed', ms: 1, notes: ['msg="no" & <so>', 'two'] }] }])).toContain('<system-out>msg=&quot;no&quot; &amp; &lt;so&gt;\ntwo</system-out>')
+})
+
 test('a run that failed before its tests is an error in the XML, not an empty success', () => {
   const xml = junitXml([{ ...run, tests: [], error: 'node1 did not boot' }])
   expect(xml).toContain('errors="1"')

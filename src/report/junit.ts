@@ -23,7 +23,7 @@ function suitesOf(run: RunResult): string[] {
 
 function caseOf(run: RunResult, test: TestResult): string {
   const open = `    <testcase classname="${escape(`${run.kernel}.${test.suite}`)}" name="${escape(`${test.name} [${run.kernel}]`)}" time="${(test.ms / 1000).toFixed(3)}"`
-  if (test.status === 'passed') return `${open}/>`
+  if (test.status === 'passed') return test.notes === undefined ? `${open}/>` : `${open}><system-out>${escape(test.notes.join('\n'))}</system-out></testcase>`
   if (test.status === 'skipped') return `${open}><skipped message="${escape(test.message ?? '')}"/></testcase>`
   return `${open}><failure message="${escape((test.message ?? 'failed').split('\n')[0]!)}">${escape(`${test.message ?? ''}${test.location ? `\nat ${test.location}` : ''}`)}</failure></testcase>`
 }

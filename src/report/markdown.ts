@@ -1,6 +1,6 @@
 import { duration } from './html/format.ts'
 import { counts } from './summary.ts'
-import { brokenBy, matrixTable, outcomeText, tallyText, verdictOf } from './table.ts'
+import { brokenBy, matrixTable, noteLines, outcomeText, tallyText, verdictOf } from './table.ts'
 import type { RunResult } from './types.ts'
 
 /** GitHub refuses a step's summary above 1 MiB. */
@@ -9,7 +9,7 @@ const MAX_MESSAGE = 8000
 
 /** The matrix as GitHub's Markdown: kernel × suite, then each failure folded. Failures beyond what a step's summary may hold are counted instead. */
 export function markdownSummary(runs: readonly RunResult[]): string {
-  const head = `## kernelbed: ${verdictOf(runs)}\n\n${counts(runs.flatMap((run) => run.tests))}\n\n${table(runs)}\n`
+  const head = `## kernelbed: ${verdictOf(runs)}\n\n${counts(runs.flatMap((run) => run.tests))}\n\n${table(runs)}\n${noteLines(runs).map((line) => `\n${inline(line)}\n`).join('')}`
   const failures = runs.flatMap((run) => [
     ...[brokenBy(run)].filter((error) => error !== undefined).map((error) => failure(`! ${run.kernel}: the run itself`, error, run)),
     ...run.tests.filter((test) => test.status === 'failed').map((test) => failure(`✗ ${run.kernel}: ${test.suite}: ${test.name}`, `${test.message ?? 'failed'}${test.location ? `\nat ${test.location}` : ''}`, run)),

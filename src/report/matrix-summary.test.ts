@@ -41,6 +41,12 @@ test('a failure of several kernels is told once, with each kernel and the comman
   expect(text.trim().split('\n').at(-1)).toBe('1 of 4 kernels passed, 1 not available: 3 passed, 2 failed, 1 skipped in 3 min 20 s')
 })
 
+test('a refusal that was expected is told, and its suites that did not run have columns', () => {
+  const refused = run('4.4', { tests: [{ ...passed, suite: 'refusal' }], note: 'refused, as expected: level=fatal', notRun: [{ suite: 'policy', reason: 'the agent must refuse to start on 4.4' }] })
+  expect(matrixSummary([refused], place)).toMatch(/^\nkernel +run +policy +refusal +time\n4\.4 +✓ passed +not run +1 ✓ 1\.0 s .*\n\n4\.4: refused, as expected: level=fatal\n/)
+  expect(markdownSummary([refused])).toContain('\n4.4: refused, as expected: level=fatal\n')
+})
+
 test('tests that fail with the same words share them', () => {
   const text = matrixSummary([run('6.1', { outcome: 'failed', tests: [failed, { ...failed, name: 'other' }] })], place)
   expect(text).toMatch(/✗ 6\.1: tunnels: vni .*\n✗ 6\.1: tunnels: other .*\n {4}expected VNI 7\n/)

@@ -1,6 +1,6 @@
 import { duration } from './html/format.ts'
 import { counts } from './summary.ts'
-import { brokenBy, matrixTable, outcomeText, tallyText, verdictOf } from './table.ts'
+import { brokenBy, matrixTable, noteLines, outcomeText, tallyText, verdictOf } from './table.ts'
 import type { RunResult, TestResult } from './types.ts'
 
 export interface MatrixPlace {
@@ -17,7 +17,7 @@ const MESSAGE_LINES = 40
 
 /** What a person reads when a matrix has ended: kernel × suite, then what failed and how to look further, the verdict last. */
 export function matrixSummary(runs: readonly RunResult[], place: MatrixPlace): string {
-  const parts = [textTable(runs)]
+  const parts = [textTable(runs), ...noteLines(runs)]
   for (const same of Map.groupBy(runs.filter((run) => brokenBy(run) !== undefined), brokenBy).values()) {
     parts.push(`! ${same.map((run) => run.kernel).join(', ')}: the run itself\n${indent(clip(same[0]!.error!))}`)
   }

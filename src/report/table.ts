@@ -18,7 +18,7 @@ export interface MatrixTable {
 }
 
 export function matrixTable(runs: readonly RunResult[]): MatrixTable {
-  const suites = [...new Set(runs.flatMap((run) => run.tests.map((test) => test.suite)))].sort()
+  const suites = [...new Set(runs.flatMap((run) => [...run.tests, ...(run.notRun ?? [])].map(({ suite }) => suite)))].sort()
   const ordered = [...runs].sort((a, b) => compareKernels(a.kernel, b.kernel))
   return { suites, rows: ordered.map((run) => ({ run, tallies: suites.map((suite) => tally(run.tests.filter((test) => test.suite === suite))) })) }
 }
@@ -37,6 +37,9 @@ export function tallyText(found: SuiteTally | undefined): string {
 }
 
 export const outcomeText: Readonly<Record<RunResult['outcome'], string>> = { passed: '✓ passed', failed: '✗ failed', error: '! error', stopped: '■ stopped', unavailable: '– not available' }
+
+/** What is worth knowing of runs that passed, a line each: `4.4: refused, as expected: …`. */
+export const noteLines = (runs: readonly RunResult[]): string[] => runs.flatMap((run) => (run.note === undefined ? [] : [`${run.kernel}: ${run.note}`]))
 
 /** What went wrong with the run beside its tests. */
 export const brokenBy = (run: RunResult): string | undefined => (run.outcome === 'failed' || run.outcome === 'error' ? run.error : undefined)

@@ -12,6 +12,8 @@ export interface TestResult {
   readonly message?: string
   /** `suites/policy.test.ts:40` of the failed line. */
   readonly location?: string
+  /** What the test found worth telling (Vitest's `annotate`), whatever became of it. */
+  readonly notes?: readonly string[]
 }
 
 /** What the suites' process tells the runner, one JSON a line on its file descriptor 3. */
@@ -25,6 +27,9 @@ export type SuiteMessage =
 /** `unavailable`: the kernel cannot be had here and was only asked for by `--kernel all`; nothing was started. */
 export type Outcome = 'passed' | 'failed' | 'error' | 'stopped' | 'unavailable'
 
+/** A suite that was not run on this kernel, and why. */
+export interface NotRun { readonly suite: string; readonly reason: string }
+
 /** One run on one kernel: a cell of the matrix. Written to `result.json` in the run folder. */
 export interface RunResult {
   readonly id: string
@@ -36,7 +41,10 @@ export interface RunResult {
   readonly outcome: Outcome
   /** Set when a stage failed before or beside the tests: the explained error; or why the kernel cannot be had. */
   readonly error?: string
+  /** What is worth knowing of a run that passed: `refused, as expected: …`. */
+  readonly note?: string
   readonly tests: readonly TestResult[]
+  readonly notRun?: readonly NotRun[]
   readonly timeline: readonly { readonly name: string; readonly startMs: number; readonly ms: number; readonly ok: boolean; readonly note?: string }[]
   /** Command that repeats this cell. */
   readonly command: string

@@ -7,16 +7,18 @@ import { LineProgress } from '../core/progress.ts'
 import { collectEvidence } from '../report/artefacts.ts'
 import { summary, testLine } from '../report/summary.ts'
 import type { RunResult, TestResult } from '../report/types.ts'
-import { bringUp, type Up } from './bring-up.ts'
-import { toldProgress, type Phase, type Tell } from './cell-events.ts'
+import { bringUp } from './bring-up.ts'
+import { phases, toldProgress, type Phase, type Tell } from './cell-events.ts'
 import { codeOf, writeCell } from './cell-results.ts'
 import { agentName, commandOf } from './command-line.ts'
+import { expectationOfAll, planSuites, refusalNote, type SuitePlan } from './expectation.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
 import type { PlannedCell } from './matrix-plan.ts'
-import type { E2eOptions } from './options.ts'
+import { suiteNames, type E2eOptions } from './options.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 import { runSuites } from './suites.ts'
+import { runKernelOf, type Up } from './up.ts'
 
 export interface CellRun {
   /** Id and folder, for a cell of a matrix. */
@@ -35,17 +37,19 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   let up: Partial<Up> = {}
   let error: unknown
   let ok = false
+  let plan: SuitePlan = { run: [], notRun: [] }
   try {
     enter.whileUp(up)
     up = await bringUp(cell.kernel, options, session.ctx, (partial) => {
-      if (partial.kernel && !up.kernel) tell({ kind: 'kernel', release: partial.kernel.release })
+      if (partial.kernels && !up.kernels) tell({ kind: 'kernel', release: runKernelOf(partial.kernels).release })
       enter.whileUp((up = partial))
     })
     writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
+    plan = planSuites(options.suites, suiteNames(), expectationOfAll(up.kernels ?? []), runKernelOf(up.kernels ?? []).name)
     enter.phase('suites')
     const step = session.progress.step('suites')
     const outcome = await runSuites({
-      suites: options.suites,
+      suites: plan.run,
       ...(options.test === undefined ? {} : { test: options.test }),
       began: startedAt,
       onSuite: (suite, count) => tell({ kind: 'suite', suite, tests: count }),
@@ -59,7 +63,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     if (outcome.ok) step.done()
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
-    await assertNoFatalLog(up as Up)
+    if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
@@ -71,16 +75,19 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
+  const note = ok && error === undefined && up.agent?.settled ? refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
-    kernel: up.kernel?.name ?? cell.name,
-    release: up.kernel?.release ?? 'not resolved',
+    kernel: cell.name,
+    release: up.kernels ? runKernelOf(up.kernels).release : 'not resolved',
     agent: agentName(options),
     startedAt: startedAt.toISOString(),
     ms: Math.round(performance.now() - start),
     outcome: session.stopped !== undefined ? 'stopped' : error !== undefined && !(error instanceof KernelbedError && error.blame === 'test') ? 'error' : ok && error === undefined ? 'passed' : 'failed',
     ...(error === undefined || session.stopped !== undefined ? {} : { error: explain(error) }),
+    ...(note === undefined ? {} : { note }),
     tests,
+    ...(plan.notRun.length === 0 ? {} : { notRun: plan.notRun }),
     timeline: session.progress.timeline,
     command: commandOf(cell.kernel, options),
   }
@@ -100,11 +107,11 @@ function openCell(place: CellRun['place'], tell: Tell): Session {
   return session
 }
 
-/** Tells each phase once, the ones before the suites by what is up. */
+/** Tells each phase once, the ones before the suites by what is up. A cluster that is saved and restored does not begin anew: phases go forward only. */
 function phaseTeller(tell: Tell, nodes: number): { phase: (phase: Phase) => void; whileUp: (up: Partial<Up>) => void } {
   let last: Phase | undefined
   const phase = (next: Phase): void => {
-    if (next !== last) tell({ kind: 'phase', phase: (last = next) })
+    if (last === undefined || phases.indexOf(next) > phases.indexOf(last)) tell({ kind: 'phase', phase: (last = next) })
   }
   return { phase, whileUp: (up) => phase(up.cluster ? 'agent' : up.machines?.length === nodes ? 'cluster' : up.wire ? 'machines' : 'kernel') }
 }
@@ -130,6 +137,5 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
 }
 
 function runHandle(session: Session, up: Up): RunHandle {
-  const { name, release, line } = up.kernel
-  return { id: session.id, dir: session.ctx.dir, kernel: { name, release, line }, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
+  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
 }

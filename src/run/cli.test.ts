@@ -22,6 +22,7 @@ test.each([
   ['an unknown flag', ['--kernal', '6.1'], /unknown option '--kernal' \(did you mean "?--kernel/i],
   ['an unknown agent', ['--agent', 'lsh'], /unknown agent "lsh" \(did you mean "lash"\?\)/],
   ['an unknown fault', ['--fault', 'policy-forgets-drops'], /unknown fault .*did you mean "policy-forgets-drop"/],
+  ['a suite that no kernel asked for can run', ['--kernel', '6.1', '--suite', 'refusal'], /no suite to run on 6\.1: refusal: the agent must work on 6\.1.*connectivity/s],
   ['a number that is none', ['--nodes', 'two'], /--nodes.*whole number from 1 to 9/s],
   ['no job at all', ['--jobs', '0'], /--jobs.*whole number from 1 to 64/s],
   ['two kernels of one name', ['--kernel', '6.1', '--kernel', '6.1'], /two kernels are called 6\.1\n.*a name of its own/],

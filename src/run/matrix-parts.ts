@@ -8,7 +8,7 @@ import { prepareShared } from './prepare.ts'
 export const matrixParts: MatrixParts = {
   prepare: async (options, { ctx }) => {
     await ensureHostTools(ctx)
-    await prepareShared(options, ctx)
+    await prepareShared(options, options.fault === undefined ? {} : { fault: options.fault }, ctx)
   },
   command: (job) => [process.execPath, join(projectDir, 'src/run/cell-main.ts'), JSON.stringify(job)],
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { usageError } from '../core/errors.ts'
 import { catalogueNames } from '../kernels/index.ts'
 import { defaultJobs } from './matrix-jobs.ts'
 import { folderOf, planCells } from './matrix-plan.ts'
@@ -28,6 +29,14 @@ test('a line that is also named is run as named, where the line would be; names 
   const cells = planCells([`mine=${file}`, 'all', `4.9=${file}`])
   expect(cells.map(({ name }) => name)).toEqual([...catalogueNames, 'mine'])
   expect(cells.find(({ name }) => name === '4.9')).toEqual({ name: '4.9', kernel: `4.9=${file}` })
+})
+
+test('a line of "all" with nothing to run says so; one that is named is a usage error', () => {
+  const check = (kernel: string): void => {
+    if (kernel.startsWith('6.1')) throw usageError(`no suite to run on ${kernel}`)
+  }
+  expect(planCells(['all'], {}, check).find(({ name }) => name === '6.1')).toEqual({ name: '6.1', kernel: '6.1', unavailable: 'no suite to run on 6.1' })
+  expect(() => planCells(['6.1'], {}, check)).toThrow('no suite to run on 6.1')
 })
 
 test('the same name twice is a usage error that says how to tell them apart', () => {

@@ -5,9 +5,11 @@ import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
+import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
-import { planCells, type PlannedCell } from './matrix-plan.ts'
+import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
 import { projectDir } from './places.ts'
 
 /** What `npm run e2e` was asked to do; every name in it is known to exist. */
@@ -27,10 +29,22 @@ export interface E2eOptions {
   /** Only tests whose name matches this pattern. */
   readonly test?: string
   readonly nodes: number
+  /** Kernel of each machine, when they differ; `cells` is then one. */
+  readonly mixed?: readonly string[]
+  /** Begin from a saved cluster, or save one. */
+  readonly snapshot: boolean
   readonly memoryMiB: number
   readonly cpus: number
   readonly accel?: Accel
   readonly keep: boolean
+}
+
+/** The one cell of a cluster whose machines have different kernels. */
+function mixedCell(kernels: readonly string[], suites: readonly string[], known: readonly string[], options: KernelOptions): PlannedCell {
+  const names = kernels.map((kernel) => nameOf(kernel, options))
+  checkMixed(kernels, options)
+  checkSuites(suites, known, kernels, options)
+  return { name: new Set(kernels).size > 1 ? names.join('+') : names[0]!, kernel: kernels.join(',') }
 }
 
 /** Names of the suites there are. */
@@ -45,6 +59,17 @@ const whole = (min: number, max: number) => (value: string): number => {
   return n
 }
 
+const MOST_NODES = 9
+
+/** `3`, or `4.9,6.1`: a number alone counts machines. */
+function nodesOption(value: string): number | readonly string[] {
+  if (/^-?\d*$/.test(value)) return whole(1, MOST_NODES)(value)
+  const kernels = collect(value, [])
+  if (kernels.length === 1 && /^[a-z]+$/i.test(value) && !catalogueNames.includes(value)) throw new InvalidArgumentError(`takes a whole number from 1 to ${MOST_NODES}, or the kernel of each machine: 4.9,6.1.`)
+  if (kernels.length < 1 || kernels.length > MOST_NODES) throw new InvalidArgumentError(`takes 1 to ${MOST_NODES} kernels.`)
+  return kernels
+}
+
 /** The flags of `npm run e2e`, which `npm run matrix` takes too. */
 export function e2eFlags(program: Command): Command {
   return program
@@ -55,7 +80,8 @@ export function e2eFlags(program: Command): Command {
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
     .option('-t, --test <pattern>', 'run only tests whose name matches')
-    .option('--nodes <n>', 'number of machines', whole(1, 9), 2)
+    .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
+    .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine', whole(1, 16), 2)
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
@@ -76,10 +102,13 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named. */
 export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; jobs?: number; keep: boolean }>()
-  const cells = planCells(raw.kernel.length ? raw.kernel : kernels, raw.modules === undefined ? {} : { modules: raw.modules })
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
+  if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
+  const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
+  const cells = mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
     const { faults } = driver
@@ -90,7 +119,9 @@ export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOpti
     cells,
     agent: raw.agent,
     suites: raw.suite,
-    nodes: raw.nodes,
+    nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
+    ...(mixed ? { mixed } : {}),
+    snapshot: raw.snapshot,
     memoryMiB: raw.memory,
     cpus: raw.cpus,
     keep: raw.keep,

@@ -5,7 +5,7 @@ import { flows } from './flows.ts'
 import { duration, mark, moment, statusText } from './format.ts'
 import { files, logs } from './logs.ts'
 import { html, type Markup } from './markup.ts'
-import { counts } from '../summary.ts'
+import { counts, notRunText } from '../summary.ts'
 import { brokenBy } from '../table.ts'
 import { skipped, suites } from './tests.ts'
 import { timeline } from './timeline.ts'
@@ -20,6 +20,8 @@ export function runSection(run: Run, open: boolean): Markup {
 <div class="body">
 <dl><div><dt>Kernel</dt><dd>${result.release}</dd></div><div><dt>Agent</dt><dd>${result.agent}</dd></div><div><dt>Started</dt><dd>${moment(result.startedAt)}</dd></div><div><dt>Run</dt><dd>${result.id}</dd></div></dl>
 <p class="command"><span>Repeat it</span><code>${result.command}</code><button type="button" class="copy" hidden>Copy</button></p>
+${result.note !== undefined && html`<p class="note">${result.note}</p>`}
+${result.notRun !== undefined && result.notRun.length > 0 && html`<p class="note">${notRunText(result.notRun)}</p>`}
 ${bad && html`<h3>Failed</h3>${broken}`}
 ${!bad && result.error !== undefined && html`<h3>${result.outcome === 'unavailable' ? 'Not available' : 'Stopped'}</h3>${message(result.error)}`}
 ${skipped(run)}

@@ -9,6 +9,7 @@ const test = z.object({
   startMs: z.number().exactOptional(),
   message: z.string().exactOptional(),
   location: z.string().exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
 })
 
 const step = z.object({ name: z.string(), startMs: z.number(), ms: z.number(), ok: z.boolean(), note: z.string().exactOptional() })
@@ -23,7 +24,9 @@ export const runResultSchema: z.ZodType<RunResult> = z.object({
   ms: z.number(),
   outcome: z.enum(['passed', 'failed', 'error', 'stopped', 'unavailable']),
   error: z.string().exactOptional(),
+  note: z.string().exactOptional(),
   tests: z.array(test),
+  notRun: z.array(z.object({ suite: z.string(), reason: z.string() })).exactOptional(),
   timeline: z.array(step),
   command: z.string(),
 })

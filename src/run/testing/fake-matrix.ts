@@ -9,7 +9,7 @@ const jobs = Number(process.argv[2])
 const cells = process.argv.slice(3).map((name): PlannedCell => ({ name, kernel: name, ...(name.startsWith('absent') ? { unavailable: 'it is not in Debian' } : {}) }))
 const meeting = resolve('meeting')
 mkdirSync(meeting)
-const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, keep: false }
+const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, keep: false, snapshot: false }
 await main(() => runMatrix(options, {
   prepare: async (_options, session) => session.progress.step('shared images').done(),
   command: (job) => [process.execPath, join(import.meta.dirname, 'fake-cell.ts'), JSON.stringify(job), meeting],
