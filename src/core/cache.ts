@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { lock } from 'proper-lockfile'
-import { KernelbedError } from './errors.ts'
+import { fromSystem, KernelbedError } from './errors.ts'
+import { inStep } from './progress.ts'
+import { waitFor } from './wait.ts'
 import type { Context } from './context.ts'
 
 /** SHA-256 of a file, hex. */
@@ -22,7 +24,7 @@ export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kuberne
   const final = join(ctx.cache, kind, key)
   if (existsSync(join(final, '.complete'))) return final
   mkdirSync(dirname(final), { recursive: true })
-  const release = await lock(final, { realpath: false, stale: 30_000, update: 5_000, retries: { forever: true, minTimeout: 500, maxTimeout: 500 } })
+  const release = (await tryLock(final)) ?? (await waitForLock(final, `${kind}/${key}`, ctx))
   const claim = ctx.registry.claim(`lock on ${kind}/${key}`, () => release())
   claim.hold({ kind: 'path', path: `${final}.lock` })
   try {
@@ -32,6 +34,24 @@ export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kuberne
     await claim.release()
   }
 }
+
+/** Locks an entry; undefined while another run has it. The lock of a dead run is taken over after 30 s. */
+async function tryLock(path: string): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await lock(path, { realpath: false, stale: 30_000, update: 5_000 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ELOCKED') return undefined
+    throw fromSystem(error)
+  }
+}
+
+/** Shown as a step, so that a run that only waits says so. The longest entry, Kubernetes, takes about 15 minutes. */
+const waitForLock = (path: string, name: string, ctx: Context): Promise<() => Promise<void>> =>
+  inStep(ctx.progress, `${name}: waiting for another run that makes it`, () =>
+    waitFor({ name: `another run to make ${name}`, timeoutMs: 60 * 60_000, intervalMs: 500, signal: ctx.signal, hint: `if no other run is at work, remove ${path}.lock` }, async () => {
+      const release = await tryLock(path)
+      return release ? { done: release } : { seen: 'locked' }
+    }))
 
 /** The folder of an entry that is there. */
 export function cachedEntry(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: string): string | undefined {

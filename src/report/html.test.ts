@@ -136,3 +136,18 @@ test('agents are told apart only where there are several', () => {
 test('no runs make a page that says so', () => {
   expect(htmlReport([])).toContain('no runs')
 })
+
+test('a kernel that is not available has a row that says why, and does not make the others less', () => {
+  const page = htmlReport([cell({ kernel: '4.4', outcome: 'unavailable', error: `kernel 4.4 is not in Debian; ${hostile}`, release: 'not resolved' }), cell({ kernel: '4.9', tests: [passed] }), cell({ kernel: '6.1', tests: [passed] })])
+  expect(page).toContain('<h1><span class="mark passed"')
+  expect(page).toContain('all 2 runs passed, 1 kernel not available')
+  expect(page).toMatch(/<tr><th scope="row">4\.4<\/th><td colspan="2"><a class="cell none" href="#run-1">not available: kernel 4\.4 is not in Debian/)
+  expect(page).not.toContain('What failed')
+})
+
+test('features that tell the kernels apart come first', () => {
+  const features = (state: 'supported' | 'unsupported'): ReportCell['features'] => [{ name: 'a same', state: 'supported' }, { name: 'b differs', state }]
+  const page = htmlReport([cell({ kernel: '4.9' }, { features: features('unsupported')! }), cell({ kernel: '6.1' }, { features: features('supported')! })])
+  expect(page).toContain('2 probed on 2 kernels, 1 differ')
+  expect(page.indexOf('b differs')).toBeLessThan(page.indexOf('a same'))
+})

@@ -28,3 +28,10 @@ test('a run that failed before its tests is an error in the XML, not an empty su
   expect(xml).toContain('errors="1"')
   expect(xml).toContain('node1 did not boot')
 })
+
+test('a kernel that is not available is skipped with the reason, not an error', () => {
+  const xml = junitXml([{ ...run, tests: [], outcome: 'unavailable', error: 'kernel 4.4 is not in Debian' }])
+  expect(xml).toContain('tests="1" failures="0" skipped="1" errors="0"')
+  expect(xml).toContain('<skipped message="not available: kernel 4.4 is not in Debian"/>')
+  expect(xml).not.toContain('<error')
+})

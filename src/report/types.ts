@@ -6,6 +6,8 @@ export interface TestResult {
   readonly name: string
   readonly status: 'passed' | 'failed' | 'skipped'
   readonly ms: number
+  /** Since the run began; absent in results of older versions. */
+  readonly startMs?: number
   /** Why it failed, without a stack trace; or why it was skipped. */
   readonly message?: string
   /** `suites/policy.test.ts:40` of the failed line. */
@@ -17,9 +19,13 @@ export interface TestResult {
 /** What the suites' process tells the runner, one JSON a line on its file descriptor 3. */
 export type SuiteMessage =
   | { readonly kind: 'suite'; readonly suite: string; readonly tests: number }
-  | { readonly kind: 'test'; readonly result: TestResult }
+  /** `startedAt` is the time of day, in milliseconds since 1970. */
+  | { readonly kind: 'test'; readonly result: TestResult; readonly startedAt?: number }
   | { readonly kind: 'error'; readonly message: string }
   | { readonly kind: 'end'; readonly ok: boolean }
+
+/** `unavailable`: the kernel cannot be had here and was only asked for by `--kernel all`; nothing was started. */
+export type Outcome = 'passed' | 'failed' | 'error' | 'stopped' | 'unavailable'
 
 /** A suite that was not run on this kernel, and why. */
 export interface NotRun { readonly suite: string; readonly reason: string }
@@ -32,8 +38,8 @@ export interface RunResult {
   readonly agent: string
   readonly startedAt: string
   readonly ms: number
-  readonly outcome: 'passed' | 'failed' | 'error' | 'stopped'
-  /** Set when a stage failed before or beside the tests: the explained error. */
+  readonly outcome: Outcome
+  /** Set when a stage failed before or beside the tests: the explained error; or why the kernel cannot be had. */
   readonly error?: string
   /** What is worth knowing of a run that passed: `refused, as expected: …`. */
   readonly note?: string

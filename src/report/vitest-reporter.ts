@@ -31,7 +31,8 @@ export default class SuiteReporter implements Reporter {
       ...(location === undefined ? {} : { location }),
       ...(notes.length === 0 ? {} : { notes }),
     }
-    tell({ kind: 'test', result })
+    const startedAt = test.diagnostic()?.startTime
+    tell({ kind: 'test', result, ...(startedAt === undefined ? {} : { startedAt }) })
   }
 
   onTestModuleEnd(module: TestModule): void {

@@ -38,7 +38,7 @@ async function boot(prepared: Prepared, options: E2eOptions, savable: boolean, c
   const wire = await startWire(ctx)
   const started: StartedMachine[] = []
   tell({ wire, machines: started })
-  const machines = specsOf(prepared, options, savable, ctx).map((spec) => attached(wire, spec, started, launchMachine(spec, accelOf(prepared, spec), ctx)))
+  const machines = specsOf(prepared, options, savable, ctx).map((spec) => attached(wire, spec, started, launchMachine(spec, accelOf(prepared, spec), ctx), tell))
   const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
   tell({ wire, machines: started, cluster })
   const agent = await prepared.driver.install(cluster, ctx, prepared.agentOptions)
@@ -74,7 +74,7 @@ async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapsh
       const cluster = await restoreCluster({
         kubernetes: prepared.kubernetes,
         saved: join(snapshot.dir, 'cluster'),
-        machines: (controlPlane) => specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane))),
+        machines: (controlPlane) => specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane), tell)),
       }, attempt)
       return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent })
     })
@@ -96,9 +96,10 @@ const specsOf = ({ nodes, image, imagesDisk }: Prepared, options: E2eOptions, sa
 const defaultCpus: Record<Accel, number> = { kvm: 2, tcg: 1 }
 
 /** Connects a machine to the wire as soon as it is there. */
-async function attached(wire: StartedWire, { name, wireSocket }: MachineSpec, started: StartedMachine[], starting: Promise<StartedMachine>): Promise<StartedMachine> {
+async function attached(wire: StartedWire, { name, wireSocket }: MachineSpec, started: StartedMachine[], starting: Promise<StartedMachine>, tell: Tell): Promise<StartedMachine> {
   const machine = await starting
   started.push(machine)
+  tell({ wire, machines: started })
   await wire.attach(name, wireSocket)
   return machine
 }

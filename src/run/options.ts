@@ -5,16 +5,19 @@ import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
-import { catalogueNames, checkKernelSpec } from '../kernels/index.ts'
+import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
 import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
+import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
 import { projectDir } from './places.ts'
 
 /** What `npm run e2e` was asked to do; every name in it is known to exist. */
 export interface E2eOptions {
-  /** Kernels to run on, one after the other: catalogue lines, paths, or `name=path`. */
-  readonly kernels: readonly string[]
+  /** What to run on, in the order of results. */
+  readonly cells: readonly PlannedCell[]
+  /** Cells side by side; absent: as many as the host has room for. */
+  readonly jobs?: number
   readonly modules?: string
   readonly agent: string
   /** Seeded fault of the agent, when its driver knows any. */
@@ -26,7 +29,7 @@ export interface E2eOptions {
   /** Only tests whose name matches this pattern. */
   readonly test?: string
   readonly nodes: number
-  /** Kernel of each machine, when they differ; `kernels` is then that list as one. */
+  /** Kernel of each machine, when they differ; `cells` is then one. */
   readonly mixed?: readonly string[]
   /** Begin from a saved cluster, or save one. */
   readonly snapshot: boolean
@@ -35,6 +38,14 @@ export interface E2eOptions {
   readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
+}
+
+/** The one cell of a cluster whose machines have different kernels. */
+function mixedCell(kernels: readonly string[], suites: readonly string[], known: readonly string[], options: KernelOptions): PlannedCell {
+  const names = kernels.map((kernel) => nameOf(kernel, options))
+  checkMixed(kernels, options)
+  checkSuites(suites, known, kernels, options)
+  return { name: new Set(kernels).size > 1 ? names.join('+') : names[0]!, kernel: kernels.join(',') }
 }
 
 /** Names of the suites there are. */
@@ -60,10 +71,10 @@ function nodesOption(value: string): number | readonly string[] {
   return kernels
 }
 
-function command(): Command {
-  return new Command('npm run e2e --')
-    .description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
-    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, or name=path; repeatable', collect, [])
+/** The flags of `npm run e2e`, which `npm run matrix` takes too. */
+export function e2eFlags(program: Command): Command {
+  return program
+    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
     .option('--agent <name>', 'agent driver', 'lash')
     .option('--fault <name>', 'build the agent with one seeded fault')
@@ -75,6 +86,7 @@ function command(): Command {
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
+    .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(false)
 }
@@ -84,18 +96,20 @@ function command(): Command {
  * known one; nothing has been started then. Returns undefined when help was asked for.
  */
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
-  const parsed = parseFlags(command(), argv)
-  if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; keep: boolean }>()
+  const program = new Command('npm run e2e --').description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
+  const parsed = parseFlags(e2eFlags(program), argv)
+  return parsed && e2eOptions(parsed, ['6.1'])
+}
+
+/** Checked options of parsed flags. `kernels` are those to run on when none is named. */
+export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
-  const kernels = mixed ? [mixed.join(',')] : raw.kernel.length ? raw.kernel : ['6.1']
   const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
-  for (const spec of mixed ?? kernels) checkKernelSpec(spec, kernelOptions)
-  if (mixed) checkMixed(mixed, kernelOptions)
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
-  checkSuites(raw.suite, known, mixed ?? kernels, kernelOptions)
+  const cells = mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
     const { faults } = driver
@@ -103,7 +117,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   }
   checkKubernetesSpec(raw.kubernetes)
   return {
-    kernels,
+    cells,
     agent: raw.agent,
     suites: raw.suite,
     nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
@@ -116,6 +130,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
+    ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
   }
 }

@@ -11,13 +11,17 @@ import type { Tell } from './up.ts'
 /** One machine to be. */
 export interface PreparedNode { readonly name: string; readonly kernel: Kernel; readonly boot: BootFiles; readonly accel: Accel }
 
-/** What is made once and cached. */
-export interface Prepared {
-  readonly nodes: readonly PreparedNode[]
+/** What every kernel's run uses alike; made once and cached. */
+export interface Shared {
   readonly kubernetes: Kubernetes
   readonly image: GuestImage
   readonly imagesDisk: string
   readonly workloadImage: string
+}
+
+/** What is made once and cached. */
+export interface Prepared extends Shared {
+  readonly nodes: readonly PreparedNode[]
   readonly driver: AgentDriver
   readonly agentOptions: AgentOptions
 }
@@ -33,18 +37,22 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
   const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
   tell({ kernels })
   const agentOptions = { ...(options.fault === undefined ? {} : { fault: options.fault }), refuses: expectationOfAll(kernels) === 'refuses' }
-  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
-  const image = await ensureGuestImage(kubernetes, ctx)
-  const [boots, pause, workload, agent] = await Promise.all([
+  const [boots, shared] = await Promise.all([
     // One after the other: two machines of one kernel share what is made for it.
     forEach(resolved, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) })),
-    ensurePauseImage(ctx),
-    ensureWorkloadImage(ctx),
-    driver.prepareImages(ctx, agentOptions),
+    prepareShared(options, agentOptions, ctx),
   ])
-  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
   const nodes = kernels.map((kernel, i) => ({ name: `node${i + 1}`, kernel, ...boots[i % boots.length]! }))
-  return { nodes, kubernetes, image, imagesDisk, workloadImage: workload.ref, driver, agentOptions }
+  return { ...shared, nodes, driver, agentOptions }
+}
+
+/** Makes what does not depend on the kernel. A matrix does this before its cells begin, so that they find it in the cache. */
+export async function prepareShared(options: E2eOptions, agentOptions: AgentOptions, ctx: Context): Promise<Shared> {
+  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
+  const image = await ensureGuestImage(kubernetes, ctx)
+  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), findDriver(options.agent).prepareImages(ctx, agentOptions)])
+  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
+  return { kubernetes, image, imagesDisk, workloadImage: workload.ref }
 }
 
 async function forEach<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]> {

@@ -17,7 +17,7 @@ const kernel: Kernel = { name: '6.1', release: '6.1.0', line: '6.1', image: '/k'
 const driver = { name: 'a', faults: [], capabilities: [], installDigest: () => 'install', prepareImages: () => Promise.resolve([]), install: () => Promise.resolve(agent) }
 const prepared: Prepared = {
   nodes: [{ name: 'node1', kernel, boot: {}, accel: 'tcg' }, { name: 'node2', kernel, boot: {}, accel: 'tcg' }],
-  kubernetes: { version: '1.20.2', bin: '/kube' } as Prepared['kubernetes'], image: { disk: '/i', digest: 'image' }, imagesDisk: '/images', workloadImage: 'w', driver: driver as unknown as Prepared['driver'], agentOptions: {},
+  kubernetes: { version: '1.20.2', bin: '/kube' } as Prepared['kubernetes'], image: { disk: '/i', digest: 'image' }, imagesDisk: '/images', workloadImage: 'w', driver: driver, agentOptions: {},
 }
 
 let ctx: Context
@@ -47,7 +47,7 @@ describe('the key of a snapshot', () => {
     ['the guest image', { image: { disk: '/i', digest: 'other' } }, {}],
     ['the container images', { imagesDisk: '/other' }, {}],
     ['Kubernetes', { kubernetes: { version: '1.29.0', bin: '/kube' } as Prepared['kubernetes'] }, {}],
-    ['what the agent installs', { driver: { ...driver, installDigest: () => 'other' } as unknown as Prepared['driver'] }, {}],
+    ['what the agent installs', { driver: { ...driver, installDigest: () => 'other' } }, {}],
     ['the acceleration', { nodes: prepared.nodes.map((node) => ({ ...node, accel: 'kvm' as const })) }, {}],
     ['memory', {}, { memoryMiB: 2048 }],
     ['CPUs', {}, { cpus: 1 }],
@@ -58,7 +58,7 @@ describe('the key of a snapshot', () => {
   it('is none for an agent with a fault, or one that does not say what it installs', async () => {
     expect(await snapshotKey({ ...prepared, agentOptions: { fault: 'x' } }, options, ctx)).toBeUndefined()
     const { installDigest: _unsaid, ...silent } = driver
-    expect(await snapshotKey({ ...prepared, driver: silent as unknown as Prepared['driver'] }, options, ctx)).toBeUndefined()
+    expect(await snapshotKey({ ...prepared, driver: silent }, options, ctx)).toBeUndefined()
   })
 })
 
