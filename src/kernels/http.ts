@@ -19,7 +19,7 @@ export interface HttpAnswer {
 /** GET, redirects followed. A connection that stays silent is ended. Throws an Error whose message says why there is no answer. */
 export async function httpGet(url: string, { headers = {}, signal, silenceMs }: HttpOptions): Promise<HttpAnswer> {
   const own = new AbortController()
-  const silence = setTimeout(() => own.abort(new Error(`no answer in ${silenceMs / 1000} s`)), silenceMs)
+  const silence = setTimeout(() => own.abort(new Silence(`no answer in ${silenceMs / 1000} s`)), silenceMs)
   const end = (): void => {
     clearTimeout(silence)
     own.abort()
@@ -30,9 +30,11 @@ export async function httpGet(url: string, { headers = {}, signal, silenceMs }: 
     return { status: response.status, headers: response.headers, body: chunks(response, () => silence.refresh(), end), drop: end }
   } catch (error) {
     end()
-    throw new Error(reason(error), { cause: error })
+    throw error instanceof Silence ? error : new Error(reason(error), { cause: error })
   }
 }
+
+class Silence extends Error {}
 
 async function* chunks(response: Response, heard: () => void, end: () => void): AsyncGenerator<Uint8Array> {
   try {
@@ -41,7 +43,7 @@ async function* chunks(response: Response, heard: () => void, end: () => void): 
       yield chunk as Uint8Array
     }
   } catch (error) {
-    throw new Error(`connection cut: ${reason(error)}`, { cause: error })
+    throw error instanceof Silence ? error : new Error(`connection cut: ${reason(error)}`, { cause: error })
   } finally {
     end()
   }
@@ -50,21 +52,37 @@ async function* chunks(response: Response, heard: () => void, end: () => void): 
 /** `fetch failed` says nothing; its cause does. */
 const reason = (error: unknown): string => (error instanceof Error ? (error.cause instanceof Error ? error.cause.message || String((error.cause as NodeJS.ErrnoException).code) : error.message) : String(error))
 
-/** A small file, whole; undefined where the server has none. Throws KernelbedError (host) where it can't be had. */
-export async function httpRead(url: string, { signal, silenceMs, maxBytes }: HttpOptions & { readonly maxBytes: number }): Promise<Buffer | undefined> {
-  try {
-    const answer = await httpGet(url, { signal, silenceMs })
-    if (answer.status !== 200) answer.drop()
-    if (answer.status === 404 || answer.status === 403 || answer.status === 410) return undefined
-    if (answer.status !== 200) throw new Error(`HTTP ${answer.status}`)
-    const parts: Uint8Array[] = []
-    let length = 0
-    for await (const part of answer.body) {
-      parts.push(part)
-      if ((length += part.length) > maxBytes) throw new Error(`more than ${maxBytes} bytes`)
-    }
-    return Buffer.concat(parts)
-  } catch (error) {
-    throw new KernelbedError(`cannot read ${url}: ${error instanceof Error ? error.message : String(error)}`, { blame: 'host', hint: 'check the network, or take kernels from elsewhere (KERNELBED_MIRROR)' })
+/** A server is out of reach, or fails: another time may be better. */
+export class UnreachableError extends KernelbedError {
+  constructor(url: string, why: string) {
+    super(`cannot read ${url}: ${why}`, { blame: 'host', hint: 'check the network, or take kernels from elsewhere (KERNELBED_MIRROR)' })
+    this.name = 'UnreachableError'
   }
+}
+
+/** A small file, whole; undefined where the server has none. Throws UnreachableError. */
+export async function httpRead(url: string, options: HttpOptions & { readonly maxBytes: number }): Promise<Buffer | undefined> {
+  try {
+    // Once more: a server may have closed the connection kept from the last request.
+    return await readOnce(url, options).catch((error: unknown) => {
+      if (error instanceof Silence || options.signal.aborted) throw error
+      return readOnce(url, options)
+    })
+  } catch (error) {
+    throw new UnreachableError(url, error instanceof Error ? error.message : String(error))
+  }
+}
+
+async function readOnce(url: string, { signal, silenceMs, maxBytes }: HttpOptions & { readonly maxBytes: number }): Promise<Buffer | undefined> {
+  const answer = await httpGet(url, { signal, silenceMs })
+  if (answer.status !== 200) answer.drop()
+  if (answer.status === 404 || answer.status === 403 || answer.status === 410) return undefined
+  if (answer.status !== 200) throw new Error(`HTTP ${answer.status}`)
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of answer.body) {
+    parts.push(part)
+    if ((length += part.length) > maxBytes) throw new Error(`more than ${maxBytes} bytes`)
+  }
+  return Buffer.concat(parts)
 }

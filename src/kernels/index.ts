@@ -2,3 +2,4 @@ export { catalogue, catalogueNames, findInCatalogue, type CatalogueKernel, type 
 export { resolveKernel } from './resolve.ts'
 export { checkKernelSpec, type KernelOptions, type KernelSpec } from './spec.ts'
 export type { Kernel } from './types.ts'
+export { availabilityOf, type Availability } from './availability.ts'

@@ -10,6 +10,7 @@ import type { ListedDeb } from './checksums.ts'
 import { arrange, readDeb, unpackDeb } from './deb.ts'
 import { megabytes } from './download.ts'
 import { kernelOfEntry, sealEntry } from './entry.ts'
+import { UnreachableError } from './http.ts'
 import { locateKernel, type Located } from './locate.ts'
 import type { Origin } from './origin.ts'
 import { RefusedError } from './refused.ts'
@@ -49,7 +50,7 @@ export async function fetchMainline(request: MainlineRequest, source: MainlineSo
 /** What the origin gave before, when it can't be reached now. */
 function fallBack(error: unknown, request: MainlineRequest, { origin }: MainlineSource, ctx: Context): Kernel {
   const before = ctx.signal.aborted ? undefined : cachedMainline(request.line, ctx).find(({ base }) => base === origin.base)
-  if (!before || !(error instanceof KernelbedError) || error.blame === 'usage') throw error
+  if (!before || !(error instanceof UnreachableError)) throw error
   ctx.progress.note(`using the cached ${before.version} of kernel ${request.kernel}: ${error.message}`)
   return kernelOfEntry(before.entry, request.kernel, before.source)
 }

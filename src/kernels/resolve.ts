@@ -7,6 +7,7 @@ import { findInCatalogue, type CatalogueKernel, type KernelSource } from './cata
 import { datapathOptions, missingOptions } from './config-options.ts'
 import { resolveDebs } from './deb-files.ts'
 import { fetchDebianKernel } from './debian.ts'
+import { isExpected, tell } from './failure.ts'
 import { fingerprint } from './fingerprint.ts'
 import { fetchMainline } from './mainline.ts'
 import { RefusedError } from './refused.ts'
@@ -65,8 +66,3 @@ async function fromSource(kernel: CatalogueKernel, source: KernelSource, options
   const version = source.from === 'mainline' ? source.version : knownVersion(kernel)
   return fetchMainline({ kernel: kernel.name, line: kernel.name, ...(version === undefined ? {} : { version }), firstUse: options.trustOnFirstUse ?? false }, place, ctx)
 }
-
-/** Anything but wrong use and our own defects: the next source may have it. */
-const isExpected = (error: unknown): boolean => (error instanceof AggregateError ? error.errors.every(isExpected) : error instanceof KernelbedError && error.blame !== 'usage')
-
-const tell = (error: unknown): string => (error instanceof AggregateError ? error.errors.map(tell).join('; ') : error instanceof KernelbedError ? `${error.message}${error.details ? ` (${error.details.trim().split('\n').join('; ').slice(0, 300)})` : ''}` : String(error))

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { usageError } from '../core/errors.ts'
 import { openOrigin } from './origin.ts'
 import type { CatalogueKernel, KernelSource } from './catalogue.ts'
@@ -12,6 +13,7 @@ export function mirrorSource(env: NodeJS.ProcessEnv = process.env): MainlineSour
   const [address, key] = [env['KERNELBED_MIRROR'], env['KERNELBED_MIRROR_KEY']]
   if (!address && key) throw usageError('KERNELBED_MIRROR_KEY is set, but KERNELBED_MIRROR is not', 'set KERNELBED_MIRROR to the folder or URL that the key signs')
   if (!address) return undefined
+  if (key && !existsSync(key)) throw usageError(`KERNELBED_MIRROR_KEY: no file ${key}`, 'it holds the public key that signs the mirror: gpg --export --armor KEY')
   return { name: 'KERNELBED_MIRROR', origin: openOrigin(address, 'KERNELBED_MIRROR'), trust: key ? { by: 'key file', file: key } : { by: 'nothing', archive: ubuntuMainline } }
 }
 

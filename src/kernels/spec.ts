@@ -5,6 +5,7 @@ import { usageError } from '../core/errors.ts'
 import { readBuildTree, type BuildTree } from './build-tree.ts'
 import { readBzImage } from './bzimage.ts'
 import { catalogueNames, findInCatalogue, type CatalogueKernel } from './catalogue.ts'
+import { mirrorSource } from './sources.ts'
 import { isX86Elf, readVmlinux } from './vmlinux.ts'
 
 /** A `--kernel` value, understood and checked. `name` is absent where only the kernel itself will tell. */
@@ -39,6 +40,8 @@ export function checkKernelSpec(spec: string, options: KernelOptions = {}): Kern
 
 function catalogueSpec(kernel: CatalogueKernel, { modules }: KernelOptions): KernelSpec {
   if (modules !== undefined) throw usageError(`--modules goes with a kernel image of your own, not with "${kernel.name}"`, `give --kernel ${kernel.name}=./bzImage --modules ${modules}`)
+  // A mirror's address is checked before anything starts.
+  if (kernel.sources.some(({ from }) => from === 'mirror')) mirrorSource()
   return { kind: 'catalogue', kernel }
 }
 

@@ -1,6 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { Context } from '../core/context.ts'
-import { usageError } from '../core/errors.ts'
 import { findTrusted, recordTrust, trustedOf, type TrustedRecord } from './first-use.ts'
 import { archiveKey, forgetArchiveKey } from './keys.ts'
 import { RefusedError } from './refused.ts'
@@ -55,7 +54,7 @@ const signedBy = (signer: string | undefined): string => (signer === undefined ?
 async function checkAgainst(claimed: Claimed, trust: Trust, ctx: Context): Promise<{ check?: SignatureCheck; keyError?: string }> {
   const { checksums, signature } = claimed
   if (signature === undefined) return {}
-  if (trust.by === 'key file') return { check: await checkSignature(checksums, signature, keysOf(trust.file), ctx) }
+  if (trust.by === 'key file') return { check: await checkSignature(checksums, signature, readPublicKeys(readFileSync(trust.file), `KERNELBED_MIRROR_KEY: ${trust.file}`), ctx) }
   const claim = await checkSignature(checksums, signature, Buffer.alloc(0), ctx)
   const { archive } = trust
   if (claim.kind !== 'unknown key' || !sameKey(archive.fingerprint, claim.key)) return { check: claim }
@@ -67,11 +66,6 @@ async function checkAgainst(claimed: Claimed, trust: Trust, ctx: Context): Promi
   return { check: claim, keyError: `what ${archive.keyUrl} answers is not the key ${archive.fingerprint}` }
 }
 
-function keysOf(file: string): Buffer {
-  if (!existsSync(file)) throw usageError(`KERNELBED_MIRROR_KEY: no file ${file}`, 'it holds the public key that signs the mirror: gpg --export --armor KEY')
-  return readPublicKeys(readFileSync(file), `KERNELBED_MIRROR_KEY: ${file}`)
-}
-
 /** No key to check with: what was trusted before must be the same now; what is new takes the person's word. */
 function onFirstUse(claimed: Claimed, signer: string | undefined, firstUse: boolean, keyError: string | undefined, ctx: Context): Verdict {
   const known = findTrusted(claimed, ctx)
@@ -81,7 +75,7 @@ function onFirstUse(claimed: Claimed, signer: string | undefined, firstUse: bool
   if (!firstUse) {
     throw new RefusedError(`${place(claimed)}/CHECKSUMS is ${keyError === undefined ? signedBy(signer) : `signed by ${signer}, and that key could not be had`}`, {
       ...(keyError === undefined ? {} : { details: keyError }),
-      hint: 'give the key that signs it (KERNELBED_MIRROR_KEY=file), or say --trust-on-first-use: its digest is then recorded, and must stay the same from then on',
+      hint: `${keyError === undefined ? 'give the key that signs it (KERNELBED_MIRROR_KEY=file)' : 'try again when the key server can be reached'}, or say --trust-on-first-use: its digest is then recorded, and must stay the same from then on`,
     })
   }
   return { why: `trusted on first use${signer === undefined ? '' : `, signer ${signer} not verified`}`, confirm: () => recordTrust(claimed, signer, ctx) }

@@ -52,7 +52,7 @@ const driverOptions = (options: E2eOptions): { fault?: string } => (options.faul
 async function prepare(spec: string, options: E2eOptions, ctx: Context, found: (kernel: Kernel) => void): Promise<Prepared> {
   await ensureHostTools(ctx)
   // The kernel first: what is wrong with it should be said before the long builds begin.
-  const kernel = await resolveKernel(spec, options.modules === undefined ? {} : { modules: options.modules }, ctx)
+  const kernel = await resolveKernel(spec, { trustOnFirstUse: options.trustOnFirstUse, ...(options.modules === undefined ? {} : { modules: options.modules }) }, ctx)
   found(kernel)
   const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
   const image = await ensureGuestImage(kubernetes, ctx)

@@ -15,6 +15,8 @@ export interface E2eOptions {
   /** Kernels to run on, one after the other: catalogue lines, paths, or `name=path`. */
   readonly kernels: readonly string[]
   readonly modules?: string
+  /** Kernels that no known key signs are taken, recorded, and held to from then on. */
+  readonly trustOnFirstUse: boolean
   readonly agent: string
   /** Seeded fault of the agent, when its driver knows any. */
   readonly fault?: string
@@ -46,8 +48,9 @@ const whole = (min: number, max: number) => (value: string): number => {
 function command(): Command {
   return new Command('npm run e2e --')
     .description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
-    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, or name=path; repeatable', collect, [])
-    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
+    .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), or name=path; repeatable', collect, [])
+    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
+    .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
     .option('--agent <name>', 'agent driver', 'lash')
     .option('--fault <name>', 'build the agent with one seeded fault')
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
@@ -68,7 +71,7 @@ function command(): Command {
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   const parsed = parseFlags(command(), argv)
   if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
   const kernels = raw.kernel.length ? raw.kernel : ['6.1']
   for (const spec of kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
   const known = suiteNames()
@@ -87,6 +90,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
     memoryMiB: raw.memory,
     cpus: raw.cpus,
     keep: raw.keep,
+    trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
