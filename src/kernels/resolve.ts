@@ -21,7 +21,7 @@ import type { Kernel } from './types.ts'
  */
 export async function resolveKernel(spec: string, options: KernelOptions, ctx: Context): Promise<Kernel> {
   const checked = checkKernelSpec(spec, options)
-  const kernel = checked.kind === 'catalogue' ? await fromSources(checked.kernel, options, ctx) : await fromPath(checked, ctx)
+  const kernel = checked.kind === 'catalogue' ? await resolveFromSources(checked.kernel, options, ctx) : await fromPath(checked, ctx)
   if (kernel.config === undefined) return kernel
   const missing = missingOptions(kernel.config, findInCatalogue(kernel.name)?.config ?? datapathOptions)
   if (missing.length > 0) ctx.progress.note(`kernel ${kernel.name} (${kernel.release}) was built without ${missing.join(', ')}, which the agent's datapath and pods need`)
@@ -36,8 +36,8 @@ async function fromPath(spec: Exclude<KernelSpec, { kind: 'catalogue' }>, ctx: C
   return { name, release, line: lineOf(release), image: path, ...(modules === undefined ? {} : { modules }), ...(config === undefined ? {} : { config }), digest, source: path }
 }
 
-/** From the first source that has it. What is refused is not looked for elsewhere. */
-async function fromSources(kernel: CatalogueKernel, options: KernelOptions, ctx: Context): Promise<Kernel> {
+/** A line's kernel from the first source that has it. What is refused is not looked for elsewhere. Throws KernelbedError (host) that names every source and why it gave none. */
+export async function resolveFromSources(kernel: CatalogueKernel, options: KernelOptions, ctx: Context): Promise<Kernel> {
   const tried: string[] = []
   for (const source of kernel.sources) {
     try {

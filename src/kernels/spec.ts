@@ -87,7 +87,7 @@ function configBeside(path: string, release: string): string | undefined {
   const folder = dirname(path)
   const [version] = release.split('-')
   return [join(folder, `config-${release}`), join(folder, 'config'), join(folder, '.config'), join(folder, '../../../.config')]
-    .find((file) => statSync(file, { throwIfNoEntry: false })?.isFile() && readFileSync(file, 'utf8').slice(0, 300).includes(`Linux/x86 ${version} Kernel Configuration`))
+    .find((file) => statSync(file, { throwIfNoEntry: false })?.isFile() && readFileSync(file, 'utf8').slice(0, 300).match(/Linux\/x86(?:_64)? (\S+) Kernel Configuration/)?.[1] === version)
 }
 
 /** The folder of this release's modules in or at `dir`. Throws a usage error that names what is there instead. */
