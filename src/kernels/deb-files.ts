@@ -40,10 +40,10 @@ const needsModules = (kernel: Kernel): boolean => /-(generic|lowlatency|amd64|cl
 
 /** Packages beside an image package that belong to it: same release, same version. */
 async function besides(image: Deb, ctx: Context): Promise<Deb[]> {
-  const release = /^linux-image-(?:unsigned-)?(\d.*)$/.exec(image.package)?.[1]
+  const release = /^linux-(?:image|image-unsigned|binary)-(\d.*)$/.exec(image.package)?.[1]
   if (release === undefined) return []
   const folder = dirname(image.file)
-  const names = ['modules', 'modules-extra', 'binary'].map((kind) => `linux-${kind}-${release}`)
+  const names = ['modules', 'modules-extra', 'binary', 'base'].map((kind) => `linux-${kind}-${release}`)
   const debs: Deb[] = []
   for (const file of readdirSync(folder).filter((candidate) => candidate.endsWith('.deb') && names.includes(candidate.split('_')[0] ?? ''))) {
     const path = join(folder, file)

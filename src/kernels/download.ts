@@ -90,12 +90,18 @@ async function store(answer: HttpAnswer, part: string, start: number, total: num
       await file.write(chunk)
       done += chunk.length
       options.onProgress?.(done, total)
-      if (done > (total ?? maxBytes)) throw new AbortError(new KernelbedError(`${part}: the server sends more than ${total ?? maxBytes} bytes`, { blame: 'host' }))
+      if (done > (total ?? maxBytes)) throw endless(part, total ?? maxBytes)
     }
   } finally {
     await file.close()
   }
   if (total !== undefined && done < total) throw new Error(`connection cut at ${done} of ${total} bytes`)
+}
+
+/** Nothing of it is of use to a later run. */
+function endless(part: string, limit: number): AbortError {
+  rmSync(part, { force: true })
+  return new AbortError(new KernelbedError(`the server sends more than ${megabytes(limit)}`, { blame: 'host', hint: 'this is no kernel package: take the kernel from elsewhere' }))
 }
 
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`

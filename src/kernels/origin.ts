@@ -62,6 +62,6 @@ function folderOrigin(base: string): Origin {
 const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
 
 /** Last parts of the links of a server's folder page. */
-const hrefs = (html: string): string[] => [...html.matchAll(/href\s*=\s*["']([^"'?#]+)/gi)].map(([, href = '']) => decodeURI(href).replace(/\/$/, '').split('/').at(-1) ?? '')
+const hrefs = (html: string): string[] => [...html.matchAll(/href\s*=\s*["']([^"'?#]+)/gi)].map(([, href = '']) => href.replace(/\/$/, '').split('/').at(-1) ?? '')
 
 const versionsOf = (names: readonly string[]): string[] => [...new Set(names.flatMap((name) => versionFolder.exec(name)?.[1] ?? []))]
