@@ -61,7 +61,7 @@ function cachedFrom(kernel: CatalogueKernel, source: KernelSource, place: Mainli
     return found && { state: 'cached', what: found.release, from: `Debian ${found.suite}` }
   }
   const found = cachedMainline(kernel.name, ctx).find(({ base }) => base === place.origin.base)
-  return found && { state: 'cached', what: `v${found.version}`, from: found.source }
+  return found && { state: 'cached', what: `v${found.version}`, from: found.source.replace(` v${found.version}`, '') }
 }
 
 const ask = (kernel: CatalogueKernel, source: KernelSource, place: MainlineSource, places: Places, ctx: Context): Promise<Availability> =>

@@ -54,13 +54,13 @@ test('a kernel is fetched from a signed mirror, and no run is left behind', asyn
 test('the table tells each line\'s state, and why some are not to be had once for all', () => {
   const line = (name: string, rest: Partial<CatalogueKernel> = {}): CatalogueKernel => ({ name, sources: [], config: [], agent: 'works', ...rest })
   const why = ['KERNELBED_MIRROR: not set', 'Ubuntu mainline archive: cannot read it']
-  const found = new Map<string, Availability>([['4.4', { state: 'no', why }], ['4.9', { state: 'no', why }], ['5.10', { state: 'cached', what: '5.10.0-46', from: 'Debian bullseye' }], ['6.1', { state: 'available', what: '6.1.192-2', from: 'Debian bookworm' }]])
+  const found = new Map<string, Availability>([['4.4', { state: 'no', why }], ['4.9', { state: 'no', why }], ['5.10', { state: 'cached', what: '5.10.0-46', from: 'Debian bullseye' }], ['6.1', { state: 'available', what: '6.1.192-2', from: `a mirror, signed by ${'0123456789ABCDEF'.repeat(3).slice(0, 40)}` }]])
   const table = kernelTable([line('4.4', { agent: 'refuses' }), line('4.9', { without: [{ feature: 'LRU maps', since: '4.10' }] }), line('5.10'), line('6.1')], found)
   expect(table).toBe(`kernel  state      version    agent                    from
 4.4     no                    refuses
 4.9     no                    works without 1 (below)
 5.10    cached     5.10.0-46  works                    Debian bullseye
-6.1     available  6.1.192-2  works                    Debian bookworm
+6.1     available  6.1.192-2  works                    a mirror, signed by 89ABCDEF01234567
 
 not to be had here: 4.4, 4.9
   KERNELBED_MIRROR: not set

@@ -75,13 +75,16 @@ async function list({ ctx }: Session): Promise<number> {
 export function kernelTable(lines: readonly CatalogueKernel[], found: ReadonlyMap<string, Availability>): string {
   const rows = lines.map((kernel) => {
     const at = found.get(kernel.name)
-    return [kernel.name, at?.state ?? '', at && at.state !== 'no' ? at.what : '', agentOf(kernel), at && at.state !== 'no' ? at.from : '']
+    return [kernel.name, at?.state ?? '', at && at.state !== 'no' ? at.what : '', agentOf(kernel), at && at.state !== 'no' ? withKeyId(at.from) : '']
   })
   const all = [['kernel', 'state', 'version', 'agent', 'from'], ...rows]
   const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
   const table = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
   return `${[...table, ...reasons(lines, found), ...lacks(lines)].join('\n')}\n`
 }
+
+/** The last 16 digits of a key's fingerprint are its id. */
+const withKeyId = (text: string): string => text.replace(/\b[0-9A-F]{24}([0-9A-F]{16})\b/g, '$1')
 
 function reasons(lines: readonly CatalogueKernel[], found: ReadonlyMap<string, Availability>): string[] {
   const byReason = Map.groupBy(lines, ({ name }) => {
