@@ -15,7 +15,6 @@ afterEach(() => {
 
 const line = (...sources: KernelSource[]): CatalogueKernel => ({ name: '4.9', sources, config: [], agent: 'works' })
 const mirror: KernelSource = { from: 'mirror' }
-const nowhere: KernelSource = { from: 'debian', suites: ['no-such-suite'], package: 'linux-image-cloud-amd64' }
 
 describe('the sources of a line', () => {
   it('that all fail are told in one error, with what to do', async () => {
@@ -44,7 +43,7 @@ describe('the sources of a line', () => {
     const root = join(made.ctx.dir, 'mirror')
     mkdirSync(root)
     vi.stubEnv('KERNELBED_MIRROR', root)
-    await expect(resolveFromSources(line(mirror, nowhere), {}, made.ctx)).rejects.toMatchObject({ details: expect.stringMatching(/^KERNELBED_MIRROR: .* has no kernel 4\.9 .*\nDebian no-such-suite: /) as unknown })
+    await expect(resolveFromSources(line(mirror, mirror), {}, made.ctx)).rejects.toMatchObject({ details: expect.stringMatching(/^(KERNELBED_MIRROR: .* has no kernel 4\.9 \(.*\)\n?){2}$/) as unknown })
   })
 
   it('end with the first that hands out what is not to be trusted', async () => {
@@ -52,7 +51,7 @@ describe('the sources of a line', () => {
     packKernel(root, '4.9.1')
     writeChecksums(root)
     vi.stubEnv('KERNELBED_MIRROR', join(made.ctx.dir, 'mirror'))
-    await expect(resolveFromSources(line(mirror, nowhere), {}, made.ctx)).rejects.toMatchObject({ name: 'RefusedError' })
+    await expect(resolveFromSources(line(mirror, mirror), {}, made.ctx)).rejects.toMatchObject({ name: 'RefusedError' })
     rmSync(root, { recursive: true })
   })
 })
