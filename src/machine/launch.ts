@@ -7,8 +7,8 @@ import { bootMachine } from './boot.ts'
 import { runKey } from './keys.ts'
 import { machineOver } from './machine.ts'
 import { assertHostMemory } from './memory.ts'
-import { FAST_BOOT, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device, type RamFile } from './qemu.ts'
-import { diskFiles, ramFile, type DiskFiles } from './storage.ts'
+import { FAST_BOOT, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device } from './qemu.ts'
+import { diskFiles, type DiskFiles } from './storage.ts'
 import type { Context } from '../core/context.ts'
 import type { Claim } from '../core/registry.ts'
 import type { ServiceSpec } from '../core/service.ts'
@@ -32,7 +32,7 @@ export async function launchMachine(spec: MachineSpec, accel: Accel, ctx: Contex
   assertHostMemory([spec])
   return inStep(ctx.progress, `${spec.name}: boot ${spec.kernel.name} (${accel})`, async (step) => {
     const dir = machineDir(spec, ctx)
-    const storage: Storage = spec.savable ? { disks: await diskFiles(spec, dir, ctx), ram: { file: ramFile(spec, dir, ctx), mode: 'shared' } } : {}
+    const storage: Storage = spec.savable ? { disks: await diskFiles(spec, dir, ctx) } : {}
     const plan = await planMachine(spec, accel, storage, ctx)
     const booted = await bootMachine(
       { ...plan, name: spec.name, deadlineMs: options.deadlineMs ?? (accel === 'tcg' ? 60_000 : 30_000), silenceMs: options.silenceMs ?? 20_000 },
@@ -53,8 +53,8 @@ export async function launchMachine(spec: MachineSpec, accel: Accel, ctx: Contex
   })
 }
 
-/** Where a machine's memory and writable disks are files; without, they are QEMU's own and nobody can save them. */
-export interface Storage { readonly disks?: DiskFiles; readonly ram?: RamFile }
+/** The files that take what the guest writes to its disks; without, they are QEMU's own and nobody can save them. */
+export interface Storage { readonly disks?: DiskFiles }
 
 /** Everything that QEMU is started with, claimed and written down. */
 export interface MachinePlan {
@@ -101,7 +101,6 @@ export function machineArgs(spec: MachineSpec, accel: Accel, storage: Storage, a
     accel,
     cpus: spec.cpus,
     memoryMiB: spec.memoryMiB,
-    ...(storage.ram === undefined ? {} : { ram: storage.ram }),
     ...(at.incoming === true ? { incoming: true } : {}),
     kernel: spec.kernel.image,
     ...(spec.boot.initramfs === undefined ? {} : { initrd: spec.boot.initramfs }),

@@ -22,23 +22,24 @@ afterEach(async () => {
 })
 
 /** A real QEMU whose guest never runs. */
-const qemu = (socket: string, share: 'on' | 'off', ...more: string[]): Promise<Service> =>
+const qemu = (socket: string, ...more: string[]): Promise<Service> =>
   startService(registry, {
     name: 'QEMU', file: 'qemu-system-x86_64', logFile: join(dir, 'qemu.log'), graceMs: 0,
-    args: ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'q35,memory-backend=ram', '-object', `memory-backend-file,id=ram,size=64M,mem-path=${join(dir, 'ram')},share=${share}`, '-m', '64M', '-accel', 'tcg', '-S', '-qmp', `unix:${socket},server=on,wait=off`, ...more],
+    args: ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'q35,memory-backend=ram', '-object', 'memory-backend-ram,id=ram,size=64M', '-m', '64M', '-accel', 'tcg', '-S', '-qmp', `unix:${socket},server=on,wait=off`, ...more],
   })
 
 describe('QMP, with a real QEMU', () => {
-  it('moves the state of one machine into another, memory staying in its file', async () => {
+  it('moves the state of one machine into another', async () => {
     const [first, second, state] = [join(dir, 'a'), join(dir, 'b'), join(dir, 'state')]
-    const before = await qemu(first, 'on')
+    const before = await qemu(first)
     const source = await openQmp(first, () => before.assertAlive(), signal)
     await saveState(source, `cat > ${state}`, signal)
     source.close()
     await before.stop()
     expect(statSync(state).size).toBeGreaterThan(1000)
-    expect(statSync(state).size).toBeLessThan(2 ** 20)
-    const after = await qemu(second, 'off', '-incoming', 'defer')
+    // Zero pages take next to nothing.
+    expect(statSync(state).size).toBeLessThan(8 * 2 ** 20)
+    const after = await qemu(second, '-incoming', 'defer')
     const target = await openQmp(second, () => after.assertAlive(), signal)
     expect(await target.execute('query-status')).toMatchObject({ status: 'inmigrate' })
     await loadState(target, `cat ${state}`, signal)
@@ -48,13 +49,13 @@ describe('QMP, with a real QEMU', () => {
 
   it('says what QEMU says of a state that was cut short', async () => {
     const [first, second, state] = [join(dir, 'a'), join(dir, 'b'), join(dir, 'state')]
-    const before = await qemu(first, 'on')
+    const before = await qemu(first)
     const source = await openQmp(first, () => before.assertAlive(), signal)
     await saveState(source, `cat > ${state}`, signal)
     source.close()
     await before.stop()
     writeFileSync(state, readFileSync(state).subarray(0, 2000))
-    const after = await qemu(second, 'off', '-incoming', 'defer')
+    const after = await qemu(second, '-incoming', 'defer')
     const target = await openQmp(second, () => after.assertAlive(), signal)
     await expect(loadState(target, `cat ${state}`, signal)).rejects.toThrow(/QEMU (could not move|refused|closed)/)
     target.close()
@@ -62,7 +63,7 @@ describe('QMP, with a real QEMU', () => {
 
   it('passes on a refusal, and the end of QEMU while a command is under way', async () => {
     const socket = join(dir, 'a')
-    const service = await qemu(socket, 'on')
+    const service = await qemu(socket)
     const qmp = await openQmp(socket, () => service.assertAlive(), signal)
     await expect(qmp.execute('no-such-command')).rejects.toThrow(/QEMU refused no-such-command: .*not been found/)
     await service.stop()

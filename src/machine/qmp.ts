@@ -71,19 +71,18 @@ class QmpConnection implements Qmp {
 
 interface MigrateInfo { readonly status?: string; readonly 'error-desc'?: string }
 
-/** Memory stays where it is (a file): only the devices' state goes through the stream. */
-const capabilities = { capabilities: [{ capability: 'x-ignore-shared', state: true }] }
+/** QEMU spares a network by default. */
+const parameters = { 'max-bandwidth': 2 ** 40 }
 
-/** Writes the state of a stopped machine, all but its memory file and disks, through a shell command's standard input. */
+/** Writes the state of a stopped machine, memory and devices but not its disks, through a shell command's standard input. */
 export async function saveState(qmp: Qmp, command: string, signal: AbortSignal): Promise<void> {
-  await qmp.execute('migrate-set-capabilities', capabilities)
+  await qmp.execute('migrate-set-parameters', parameters)
   await qmp.execute('migrate', { uri: `exec:${command}` })
   await migrated(qmp, signal)
 }
 
 /** Reads such a state from a shell command's standard output, into a QEMU started with `incoming`. The machine is stopped afterwards. */
 export async function loadState(qmp: Qmp, command: string, signal: AbortSignal): Promise<void> {
-  await qmp.execute('migrate-set-capabilities', capabilities)
   await qmp.execute('migrate-incoming', { uri: `exec:${command}` })
   await migrated(qmp, signal)
 }

@@ -8,8 +8,8 @@ let dir: string
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'kb-saved-'))
-  writeFileSync(join(dir, 'ram'), Buffer.alloc(4096))
-  writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: 'node1', files: { ram: 4096 } }))
+  writeFileSync(join(dir, 'state'), Buffer.alloc(4096))
+  writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: 'node1', files: { state: 4096 } }))
 })
 
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
@@ -19,8 +19,8 @@ it('takes a saved machine whose files are as long as they were', () => {
 })
 
 it.each<[string, () => void, RegExp]>([
-  ['cut short', () => truncateSync(join(dir, 'ram'), 100), /ram has 100 bytes, not the 4096 it was saved with/],
-  ['gone', () => rmSync(join(dir, 'ram')), /ram is missing/],
+  ['cut short', () => truncateSync(join(dir, 'state'), 100), /state has 100 bytes, not the 4096 it was saved with/],
+  ['gone', () => rmSync(join(dir, 'state')), /state is missing/],
   ['without its list of files', () => rmSync(join(dir, 'machine.json')), /machine\.json is missing or damaged/],
   ['with a damaged list of files', () => writeFileSync(join(dir, 'machine.json'), '{"name"'), /machine\.json is missing or damaged/],
 ])('refuses one that is %s', (_what, damage, message) => {

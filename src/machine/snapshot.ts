@@ -18,7 +18,7 @@ import { SshSession } from './ssh-session.ts'
 import { overlays } from './storage.ts'
 import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
 
-/** A saved machine: a folder with its memory (`ram`), disks' overlays, devices (`state`), console, and `machine.json`. */
+/** A saved machine: a folder with its memory and devices (`state`), disks' overlays, console, and `machine.json`. */
 const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), z.number()) })
 
 /** Stops the machines at one moment, as near as their control sockets allow, so that none sees another go. */
@@ -29,17 +29,17 @@ export async function pauseMachines(machines: readonly StartedMachine[], ctx: Co
   }))
 }
 
-/** Saves a paused machine that was launched as `savable` into a folder, and ends it: its memory and disks move there. */
+/** Saves a paused machine that was launched as `savable` into a folder, and ends it: its disks move there. */
 export async function saveMachine(machine: StartedMachine, dir: string, ctx: Context): Promise<void> {
   const { handle } = machine
   const from = machineDir(handle, ctx)
   const qmp = await openQmp(handle.qmpSocket, () => undefined, ctx.signal)
   await saveState(qmp, `cat > ${shellQuote(join(dir, 'state'))}`, ctx.signal).finally(() => qmp.close())
   await machine.stop()
-  for (const name of ['ram', 'root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)
+  for (const name of ['root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)
   copyFileSync(handle.consoleFile, join(dir, 'console.log'))
   for (const name of ['id_ed25519', 'id_ed25519.pub']) copyFileSync(join(ctx.dir, 'ssh', name), join(dir, name))
-  const files = Object.fromEntries(['ram', 'state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
+  const files = Object.fromEntries(['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
   writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: handle.name, files }))
 }
 
@@ -62,7 +62,7 @@ function readJson(file: string): unknown {
 }
 
 /**
- * Starts a machine from a saved one, which stays as it is: memory is read when it is used and written elsewhere. `loaded` is awaited before the guest
+ * Starts a machine from a saved one, which stays as it is. `loaded` is awaited before the guest
  * runs on. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
  * KernelbedError when anything of it fails.
  */
@@ -74,12 +74,12 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
     const dir = machineDir(spec, ctx)
     const images = join(saved, 'images.qcow2')
     const disks = await overlays({ root: join(saved, 'root.qcow2'), ...(existsSync(images) ? { images } : {}) }, 'qcow2', dir, ctx)
-    const plan = await planMachine(spec, accel, { disks, ram: { file: join(saved, 'ram'), mode: 'private' } }, ctx, true)
+    const plan = await planMachine(spec, accel, { disks }, ctx, true)
     copyFileSync(join(saved, 'console.log'), plan.consoleFile)
     appendFileSync(plan.consoleFile, '\n[kernelbed: restored from a snapshot here]\n')
     for (const path of plan.sockets) rmSync(path, { force: true })
     const service = await startService(ctx.registry, plan.qemu)
-    step.update('devices')
+    step.update('memory')
     const qmp = await openQmp(plan.qmp, () => service.assertAlive(), ctx.signal)
     try {
       await loadState(qmp, `cat < ${shellQuote(join(saved, 'state'))}`, ctx.signal)

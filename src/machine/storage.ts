@@ -21,13 +21,6 @@ export async function overlays(base: DiskFiles, format: 'raw' | 'qcow2', dir: st
   return files
 }
 
-/** Path of the file that is a machine's memory; QEMU makes it. Removed with the run. */
-export function ramFile({ name }: Pick<MachineSpec, 'name'>, dir: string, ctx: Context): string {
-  const file = join(dir, 'ram')
-  ctx.registry.claim(`memory of ${name}`, () => rmSync(file, { force: true })).hold({ kind: 'path', path: file })
-  return file
-}
-
 function hold(files: readonly string[], ctx: Context): void {
   const claim = ctx.registry.claim('disk overlays', () => files.forEach((path) => rmSync(path, { force: true })))
   for (const path of files) claim.hold({ kind: 'path', path })

@@ -17,7 +17,7 @@ export interface MachineSpec {
   readonly wireSocket: string
   /** Raw ext4 disk with container images (src/cluster/images-disk.ts); attached through an overlay of its own, virtio serial `kb-images`. */
   readonly imagesDisk?: string
-  /** Keeps memory and disks in files, so that saveMachine can save them. */
+  /** Keeps what is written to its disks in files, so that saveMachine can save them. */
   readonly savable?: boolean
 }
 

@@ -43,6 +43,7 @@ async function programs(): Promise<string> {
   const session = openSession()
   try {
     await ensureHostTools(session.ctx)
+    await ensureHostTools(session.ctx, 'tests')
     return (await ensureKubernetes(undefined, session.ctx)).bin
   } finally {
     await session.end()

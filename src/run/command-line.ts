@@ -7,6 +7,7 @@ const quote = (text: string): string => (/^[\w./=:@,+-]+$/.test(text) ? text : s
 export function commandOf(kernel: string, options: E2eOptions): string {
   const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
+  if (options.trustOnFirstUse) args.push('--trust-on-first-use')
   if (options.agent !== 'lash') args.push('--agent', options.agent)
   if (options.fault !== undefined) args.push('--fault', options.fault)
   if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)

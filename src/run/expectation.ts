@@ -1,6 +1,6 @@
 import { findDriver, refusalLines } from '../agent/index.ts'
 import { usageError } from '../core/errors.ts'
-import { checkKernelSpec, findInCatalogue, lineOf, type KernelOptions } from '../kernels/index.ts'
+import { checkKernelSpec, describeSpec, findInCatalogue, type KernelOptions } from '../kernels/index.ts'
 import type { NotRun, TestResult } from '../report/types.ts'
 
 /** What the catalogue expects of the agent on a kernel. */
@@ -34,10 +34,7 @@ export function planSuites(asked: readonly string[], known: readonly string[], e
   return { run: wanted.filter((suite) => suite !== refusalSuite), notRun }
 }
 
-const described = (spec: string, options: KernelOptions): { readonly name: string; readonly line: string } => {
-  const checked = checkKernelSpec(spec, options)
-  return checked.kind === 'file' ? { name: checked.name, line: lineOf(checked.header.release) } : { name: checked.kernel.name, line: checked.kernel.name }
-}
+const described = (spec: string, options: KernelOptions): { readonly name: string; readonly line: string } => describeSpec(checkKernelSpec(spec, options))
 
 /** Throws a usage error for a cluster of kernels on some of which the agent must work, and refuse others. */
 export function checkMixed(kernels: readonly string[], options: KernelOptions = {}): void {

@@ -1,5 +1,6 @@
 import { usageError, KernelbedError } from '../core/errors.ts'
-import { catalogueNames, checkKernelSpec, type KernelOptions } from '../kernels/index.ts'
+import type { Context } from '../core/context.ts'
+import { availabilityOf, catalogue, catalogueNames, checkKernelSpec, describeSpec, type KernelOptions } from '../kernels/index.ts'
 
 /** One kernel of a run. */
 export interface PlannedCell {
@@ -9,6 +10,8 @@ export interface PlannedCell {
   readonly kernel: string
   /** Why it cannot be had; only of lines that `all` stands for. */
   readonly unavailable?: string
+  /** One of the lines that `all` stands for: where no source has it, that is no error. */
+  readonly optional?: boolean
 }
 
 /**
@@ -30,19 +33,28 @@ export function planCells(kernels: readonly string[], options: KernelOptions = {
 
 /** What results call the kernel of a `--kernel` value. Throws as checkKernelSpec does. */
 export function nameOf(kernel: string, options: KernelOptions): string {
-  const spec = checkKernelSpec(kernel, options)
-  return spec.kind === 'file' ? spec.name : spec.kernel.name
+  return describeSpec(checkKernelSpec(kernel, options)).name
 }
 
 function catalogueCell(name: string, check: (kernel: string) => void): PlannedCell {
   try {
     checkKernelSpec(name)
     check(name)
-    return { name, kernel: name }
+    return { name, kernel: name, optional: true }
   } catch (error) {
     if (!(error instanceof KernelbedError)) throw error
     return { name, kernel: name, unavailable: [error.message, error.hint].filter(Boolean).join('; ') }
   }
+}
+
+/** Asks the sources of the lines that `all` stands for; those that none has are unavailable. Takes some seconds, 15 at most. */
+export async function settleCells(cells: readonly PlannedCell[], ctx: Context): Promise<PlannedCell[]> {
+  const asked = cells.filter((cell) => cell.optional === true && cell.unavailable === undefined)
+  const found = await availabilityOf(catalogue.filter(({ name }) => asked.some((cell) => cell.kernel === name)), ctx)
+  return cells.map((cell) => {
+    const here = asked.includes(cell) ? found.get(cell.kernel) : undefined
+    return here?.state === 'no' ? { ...cell, unavailable: here.why.join('; ') } : cell
+  })
 }
 
 /** Folder of a cell within its matrix's folder. Names that differ give folders that differ. */

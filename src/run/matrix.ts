@@ -21,6 +21,8 @@ import { openSession, type Session } from './session.ts'
 
 /** What is done for real by matrix-parts.ts. */
 export interface MatrixParts {
+  /** Finds out which cells can't be had. */
+  readonly settle: (cells: readonly PlannedCell[], session: Session) => Promise<readonly PlannedCell[]>
   /** Makes what all cells share. */
   readonly prepare: (options: E2eOptions, session: Session) => Promise<void>
   /** Program and arguments that run a cell. */
@@ -32,13 +34,15 @@ export interface MatrixParts {
  * Runs the cells, `--jobs` at a time, each in a process of its own with a folder in this run's folder, and merges their results there: `report.html`,
  * `junit.xml`, `summary.md`. Answers the exit code, the cells' worst.
  */
-export async function runMatrix(options: E2eOptions, parts: MatrixParts): Promise<number> {
+export async function runMatrix(asked: E2eOptions, parts: MatrixParts): Promise<number> {
+  let options = asked
   const screen = openConsole()
   const session = openSession({ progress: screen.progress, say: (line) => screen.say(line) })
   const start = performance.now()
   const results = new Map<PlannedCell, RunResult>()
   let broken: unknown
   try {
+    options = { ...asked, cells: await parts.settle(asked.cells, session) }
     const runnable = options.cells.filter((cell) => cell.unavailable === undefined)
     if (runnable.length > 0) await parts.prepare(options, session)
     const jobs = chooseJobs(runnable.length, options, (line) => screen.say(line))

@@ -19,6 +19,8 @@ export interface E2eOptions {
   /** Cells side by side; absent: as many as the host has room for. */
   readonly jobs?: number
   readonly modules?: string
+  /** Kernels that no known key signs are taken, recorded, and held to from then on. */
+  readonly trustOnFirstUse: boolean
   readonly agent: string
   /** Seeded fault of the agent, when its driver knows any. */
   readonly fault?: string
@@ -74,8 +76,9 @@ function nodesOption(value: string): number | readonly string[] {
 /** The flags of `npm run e2e`, which `npm run matrix` takes too. */
 export function e2eFlags(program: Command): Command {
   return program
-    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, name=path, or all; repeatable', collect, [])
-    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
+    .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
+    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
+    .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
     .option('--agent <name>', 'agent driver', 'lash')
     .option('--fault <name>', 'build the agent with one seeded fault')
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
@@ -103,7 +106,7 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named. */
 export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
@@ -126,6 +129,7 @@ export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOpti
     memoryMiB: raw.memory,
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
+    trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),

@@ -33,7 +33,7 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
   // The kernels first: what is wrong with one should be said before the long builds begin.
   const specs = options.mixed ?? [spec]
   const resolved: Kernel[] = []
-  for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, options.modules === undefined ? {} : { modules: options.modules }, ctx)))
+  for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, { trustOnFirstUse: options.trustOnFirstUse, ...(options.modules === undefined ? {} : { modules: options.modules }) }, ctx)))
   const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
   tell({ kernels })
   const agentOptions = { ...(options.fault === undefined ? {} : { fault: options.fault }), refuses: expectationOfAll(kernels) === 'refuses' }

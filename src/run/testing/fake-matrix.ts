@@ -6,11 +6,12 @@ import { runMatrix } from '../matrix.ts'
 import type { PlannedCell } from '../matrix-plan.ts'
 
 const jobs = Number(process.argv[2])
-const cells = process.argv.slice(3).map((name): PlannedCell => ({ name, kernel: name, ...(name.startsWith('absent') ? { unavailable: 'it is not in Debian' } : {}) }))
+const cells = process.argv.slice(3).map((name): PlannedCell => ({ name, kernel: name, optional: name.startsWith('absent') }))
 const meeting = resolve('meeting')
 mkdirSync(meeting)
-const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, keep: false, snapshot: false }
+const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, keep: false, snapshot: false, trustOnFirstUse: false }
 await main(() => runMatrix(options, {
+  settle: async (planned) => planned.map((cell) => (cell.optional ? { ...cell, unavailable: 'it is not in Debian' } : cell)),
   prepare: async (_options, session) => session.progress.step('shared images').done(),
   command: (job) => [process.execPath, join(import.meta.dirname, 'fake-cell.ts'), JSON.stringify(job), meeting],
   stopGraceMs: 1500,
