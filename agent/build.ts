@@ -16,8 +16,8 @@ export interface BuiltAgent { rootfs: string; entrypoint: string[]; version: str
 export class UnknownFault extends Error {}
 
 /**
- * Compiles and bundles lash and lays out the root file system of its image in `outDir/rootfs`. Needs clang and gcc. A fault is built into the
- * datapath by its name in faults.ts; throws UnknownFault for another.
+ * Compiles and bundles lash and lays out the root file system of its image in `outDir/rootfs`. Needs clang and gcc. A fault is built in by
+ * its name in faults.ts; throws UnknownFault for another.
  */
 export async function buildAgent({ outDir, fault }: { outDir: string; fault?: string }): Promise<BuiltAgent> {
   if (fault !== undefined && !Object.hasOwn(faults, fault)) throw new UnknownFault(`unknown fault "${fault}"${didYouMean(fault, Object.keys(faults))}; known: ${Object.keys(faults).join(', ')}`)
@@ -29,7 +29,7 @@ export async function buildAgent({ outDir, fault }: { outDir: string; fault?: st
 
   run('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-I', join(agentDir, 'bpf'), ...(fault === undefined ? [] : [defineOf(fault)]), '-c', join(agentDir, 'bpf/lash.c'), '-o', join(rootfs, 'opt/lash/lash.o')])
   run('gcc', ['-static', '-Os', '-s', '-Wall', '-o', join(rootfs, 'opt/lash/cilium-cni'), join(agentDir, 'cni/cilium-cni.c')])
-  await bundle(rootfs, version)
+  await bundle(rootfs, version, fault ?? '')
   copyNode(rootfs)
   for (const [name, script] of [['cilium-agent', 'agent.cjs'], ['cilium', 'cilium.cjs']] as const) launcher(rootfs, name, script)
   copyShell(rootfs)
@@ -44,11 +44,11 @@ export async function buildAgent({ outDir, fault }: { outDir: string; fault?: st
  * The Kubernetes client is our own (src/k8s): @kubernetes/client-node 2.0.1 bundles to 2.2 MB and takes 0.9 s to load where the whole
  * daemon with ours, of 0.17 MB, takes 0.1 s.
  */
-async function bundle(rootfs: string, version: string): Promise<void> {
+async function bundle(rootfs: string, version: string, fault: string): Promise<void> {
   const outdir = join(rootfs, 'opt/lash')
   await esbuild({
     bundle: true, platform: 'node', target: 'node24', format: 'cjs', minifySyntax: true, minifyWhitespace: true, legalComments: 'none', logLevel: 'error',
-    define: { LASH_VERSION: JSON.stringify(version) }, outdir, outExtension: { '.js': '.cjs' }, external: ['koffi'],
+    define: { LASH_VERSION: JSON.stringify(version), LASH_FAULT: JSON.stringify(fault) }, outdir, outExtension: { '.js': '.cjs' }, external: ['koffi'],
     entryPoints: { agent: join(agentDir, 'src/main.ts'), cilium: join(agentDir, 'src/cli/main.ts') },
   })
   // koffi finds its native module by require(): in the image it lies beside the bundle, as node_modules would have it.

@@ -1,8 +1,14 @@
 import type { CatalogueKernel } from '../src/kernels/catalogue.ts'
+import { datapathOptions } from '../src/kernels/config-options.ts'
 
 const kernel: CatalogueKernel = {
   name: '5.10',
-  source: { from: 'debian', suites: ['bullseye'], package: 'linux-image-cloud-amd64' },
+  sources: [
+    { from: 'mirror' },
+    { from: 'debian', suites: ['bullseye'], package: 'linux-image-cloud-amd64' },
+    { from: 'mainline' },
+  ],
+  config: [...datapathOptions, 'CONFIG_CGROUP_BPF'],
   agent: 'works',
 }
 

@@ -1,8 +1,10 @@
 import type { CatalogueKernel } from '../src/kernels/catalogue.ts'
+import { datapathOptions } from '../src/kernels/config-options.ts'
 
 const kernel: CatalogueKernel = {
   name: '5.15',
-  source: { from: 'file' },
+  sources: [{ from: 'mirror' }, { from: 'mainline' }],
+  config: [...datapathOptions, 'CONFIG_CGROUP_BPF'],
   agent: 'works',
 }
 

@@ -1,11 +1,17 @@
-/** The oldest kernel the datapath loads on: clsact (4.5), per-CPU maps (4.6), direct packet access (4.7), and a verifier that follows it (4.8). */
+import { hasFault } from './fault.ts'
+
+/** The oldest kernel the datapath loads on: clsact (4.5), per-CPU hash maps (4.6), and the helpers that tell the monitor of a packet (4.8). */
 export const minimalKernel = '4.8.0'
 
-/** Throws with Cilium's exact words when the running kernel is too old. `release` is `uname -r`. */
+/** The running kernel is too old; the message is Cilium's, word for word. */
+export class OldKernel extends Error {}
+
+/** Throws OldKernel when the running kernel is too old. `release` is `uname -r`. */
 export function checkKernel(release: string): void {
   const running = parse(release)
   if (compare(running, parse(minimalKernel)) >= 0) return
-  throw new Error(`kernel version: NOT OK: minimal supported kernel version is >= ${minimalKernel}; kernel version that is running is: ${running.join('.')}`)
+  const shown = hasFault('refuses-with-wrong-version') ? [running[0], running[1] - 1, 0] : running
+  throw new OldKernel(`kernel version: NOT OK: minimal supported kernel version is >= ${minimalKernel}; kernel version that is running is: ${shown.join('.')}`)
 }
 
 function parse(release: string): [number, number, number] {

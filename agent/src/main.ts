@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs'
 import { hostname, release } from 'node:os'
 import { startAgent } from './agent.ts'
 import { agentFlags, isOn, readAgentConfig, type AgentConfig } from './config/agent.ts'
-import { checkKernel } from './kernel.ts'
+import { KernelLacks, missingLine } from './datapath/errors.ts'
+import { hasFault } from './fault.ts'
+import { checkKernel, OldKernel } from './kernel.ts'
 import { KubeClient } from './k8s/client.ts'
-import { createLogger, messageOf } from './log.ts'
+import { createLogger, messageOf, type Logger } from './log.ts'
 import { version } from './version.ts'
 
 /** `cilium-agent`: everything fatal is one line that says what and what to do, and exit code 1. */
@@ -15,7 +17,7 @@ async function main(argv: string[]): Promise<void> {
   const config = checkedConfig(argv)
   await run(config, createLogger({ debug: isOn(config.debug) }))
 
-  async function run(config: AgentConfig, log: ReturnType<typeof createLogger>): Promise<void> {
+  async function run(config: AgentConfig, log: Logger): Promise<void> {
     log.info(`Cilium ${version} on kernel ${release()}`, { nodeName: config['node-name'] })
     const { openDatapath } = await import('./datapath/index.ts')
     const agent = await startAgent({ config, client: clientOf(config), log, openDatapath })
@@ -45,7 +47,16 @@ function checkedConfig(argv: string[]): AgentConfig {
   try {
     return config = readAgentConfig(argv, process.env, hostname())
   } finally {
-    if (config === undefined || !isOn(config['skip-kernel-check'])) checkKernel(release())
+    if (config !== undefined && isOn(config['skip-kernel-check'])) warnOfKernel()
+    else if (!hasFault('ignores-old-kernel')) checkKernel(release())
+  }
+}
+
+function warnOfKernel(): void {
+  try {
+    checkKernel(release())
+  } catch (error) {
+    createLogger({ debug: false }).warning(`${messageOf(error)}; going on, as skip-kernel-check asks`)
   }
 }
 
@@ -55,8 +66,18 @@ function usage(): string {
 }
 
 function fatal(error: unknown): never {
-  createLogger({ debug: false }).fatal(messageOf(error))
-  process.exit(1)
+  const log = createLogger({ debug: false })
+  const old = error instanceof OldKernel
+  if (error instanceof KernelLacks) lacking(error, log.subsys('datapath'))
+  else if (!(old && hasFault('refuses-silently'))) log.fatal(messageOf(error))
+  process.exit(old && hasFault('refuses-with-exit-code-0') ? 0 : 1)
+}
+
+/** A line for each feature, for they are read and counted by the line; then the one that says why the agent ended. */
+function lacking({ missing }: KernelLacks, log: Logger): void {
+  for (const feature of missing) log.error(missingLine(feature))
+  const names = missing.map(({ feature }) => feature).join(', ')
+  log.fatal(`the kernel lacks ${missing.length} ${missing.length === 1 ? 'feature' : 'features'} that the datapath needs: ${names}`, { kernel: release() })
 }
 
 /** Nobody foresaw these: where they come from is what helps. */

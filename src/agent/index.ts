@@ -2,4 +2,7 @@
 export { fatalLines, type AgentDriver, type AgentOptions, type Capability, type StartedAgent } from './driver.ts'
 export { driverNames, findDriver } from './drivers.ts'
 export { attachAgent, type Agent, type AgentPod } from './attach.ts'
+export { bypassKernelCheck, type Bypassed, type Ended } from './bypass.ts'
+export { expectedMissing, missingOf, refusalLines, type Bypass, type Missing, type Need, type Refusal, type RefusalLine } from './refusal.ts'
+export { previousLog, waitSettled, type Settled } from './settled.ts'
 export type { AgentHandle, RunHandle } from './types.ts'

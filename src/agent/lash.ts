@@ -11,20 +11,44 @@ import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
 import type { AgentDriver, AgentOptions, StartedAgent } from './driver.ts'
+import { waitSettled } from './settled.ts'
 import type { AgentHandle } from './types.ts'
 import { waitAgentReady } from './wait-ready.ts'
 
 const source = join(import.meta.dirname, '../../agent')
+const manifestFile = join(source, 'manifests/lash.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
 
 /** Our own agent: TypeScript and BPF in `agent/`, known here by its build program, its manifests and what its `cilium` prints. */
 export const lash: AgentDriver = {
   name: 'lash',
-  faults: ['monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni'],
+  faults: [
+    'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni',
+    'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
+  ],
   capabilities: ['network-policy', 'cilium-network-policy', 'services', 'vxlan', 'monitor-json'],
+  refusal: {
+    fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
+    minimal: '4.8.0',
+    exitCode: 1,
+    bypass: {
+      args: ['--skip-kernel-check'],
+      missing: /^level=error msg="(?<feature>[^"]+?): not supported by this kernel \((?<answer>[^"]+)\); came with (?<since>[\d.]+)/,
+      exitCode: 1,
+      needs: [
+        { feature: 'qdisc clsact', since: '4.5' },
+        { feature: 'BPF map type percpu_hash', since: '4.6' },
+        { feature: 'BPF helper perf_event_output', since: '4.8' },
+        { feature: 'BPF helper skb_load_bytes', since: '4.5' },
+        { feature: 'BPF helper skb_change_type', since: '4.8' },
+        { feature: 'BPF helper get_hash_recalc', since: '4.8' },
+      ],
+    },
+  },
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
-  install: (cluster, ctx) => inStep(ctx.progress, 'lash', (step) => install(cluster, ctx, (detail) => step.update(detail))),
+  installDigest: ({ fault }) => createHash('sha256').update(`${fault ?? ''}\0`).update(readFileSync(manifestFile)).digest('hex'),
+  install: (cluster, ctx, options) => inStep(ctx.progress, options.refuses ? 'lash: refuses' : 'lash', (step) => install(cluster, ctx, options, (detail) => step.update(detail))),
 }
 
 const handle: AgentHandle = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'] }
@@ -68,15 +92,16 @@ const filesOf = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .filter((file) => !/(^|\/)(testing|node_modules|dist)\/|\.test\.ts$/.test(file)).sort()
 
-async function install(cluster: StartedCluster, ctx: Context, update: (detail: string) => void): Promise<StartedAgent> {
+async function install(cluster: StartedCluster, ctx: Context, { refuses }: AgentOptions, update: (detail: string) => void): Promise<StartedAgent> {
   update('manifests')
   await kubectl(cluster.handle, ['apply', '-f', '-'], { input: manifests(cluster.handle.nodeApi), signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 })
+  if (refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { once: true, signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
   await waitAgentReady(cluster, handle, ctx, update)
   return { handle }
 }
 
 /** The agent's manifests with the API server's address of this cluster. */
-export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(join(source, 'manifests/lash.yaml'), 'utf8')): string {
+export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(manifestFile, 'utf8')): string {
   const replaced = text.replace(/^( *k8s-api-host:).*$/m, `$1 ${api.host}`).replace(/^( *k8s-api-port:).*$/m, `$1 "${api.port}"`)
   if (!replaced.includes(`k8s-api-host: ${api.host}`) || !replaced.includes(`k8s-api-port: "${api.port}"`)) throw new KernelbedError('agent/manifests/lash.yaml has no k8s-api-host and k8s-api-port', { blame: 'agent', hint: 'its ConfigMap cilium-config must have both' })
   return replaced

@@ -1,5 +1,5 @@
 import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node'
-import { kubeClient, kubectl, type StartedCluster } from '../cluster/index.ts'
+import { kubeClient, kubectl, type ClusterHandle, type StartedCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor } from '../core/wait.ts'
@@ -12,13 +12,13 @@ const tooManyRestarts = 3
 export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle, ctx: Context, update: (detail: string) => void): Promise<void> {
   const { core } = kubeClient(cluster.handle)
   const list = async (): Promise<V1Pod[]> => (await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })).items
-  const evidence = async (): Promise<string> => agentEvidence(cluster, agent, await list())
+  const evidence = async (): Promise<string> => agentEvidence(cluster.handle, agent, await list())
   const hint = 'the kernel may lack what the agent needs: its log above, or evidence/agent in the run folder, says more'
   await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000, intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
     cluster.assertAlive()
     const pods = await list()
     const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts)
-    if (crashing) throw new KernelbedError(`${agent.driver} keeps ending on ${crashing.spec?.nodeName}: ${describe(crashing, agent)}`, { blame: 'agent', hint, details: await agentEvidence(cluster, agent, [crashing]) })
+    if (crashing) throw new KernelbedError(`${agent.driver} keeps ending on ${crashing.spec?.nodeName}: ${describe(crashing, agent)}`, { blame: 'agent', hint, details: await agentEvidence(cluster.handle, agent, [crashing]) })
     const waiting = cluster.handle.nodes.map(({ name }) => ({ name, pod: pods.find((pod) => pod.spec?.nodeName === name) })).filter(({ pod }) => !isReady(pod))
     if (waiting.length === 0) return { done: undefined }
     const seen = waiting.map(({ name, pod }) => `${name}: ${pod ? describe(pod, agent) : 'no pod yet'}`).join('; ')
@@ -29,7 +29,8 @@ export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle
 
 export const isReady = (pod: V1Pod | undefined): boolean => pod?.metadata?.deletionTimestamp === undefined && pod?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true
 
-const statusOf = (pod: V1Pod, agent: AgentHandle): V1ContainerStatus | undefined => pod.status?.containerStatuses?.find(({ name }) => name === agent.container)
+/** Status of the agent's own container. */
+export const statusOf = (pod: V1Pod, agent: AgentHandle): V1ContainerStatus | undefined => pod.status?.containerStatuses?.find(({ name }) => name === agent.container)
 
 /** `CrashLoopBackOff, restarted 2 times, ended with exit code 1 (Error)`: what a pod of the agent does, in one line. */
 export function describe(pod: V1Pod, agent: AgentHandle): string {
@@ -44,8 +45,8 @@ export function describe(pod: V1Pod, agent: AgentHandle): string {
 const endOf = ({ exitCode, signal, reason }: { exitCode: number; signal?: number; reason?: string }): string => `ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${reason ? ` (${reason})` : ''}`
 
 /** States, events and last log lines of the agent's pods; `logs --previous` where there was a restart. Never throws. */
-async function agentEvidence(cluster: StartedCluster, agent: AgentHandle, pods: readonly V1Pod[]): Promise<string> {
-  const run = async (...args: string[]): Promise<string> => (await kubectl(cluster.handle, ['-n', agent.namespace, ...args], { allowFailure: true, timeoutMs: 20_000 }).catch(() => undefined))?.stdout.trimEnd() ?? ''
+export async function agentEvidence(cluster: ClusterHandle, agent: AgentHandle, pods: readonly V1Pod[]): Promise<string> {
+  const run = async (...args: string[]): Promise<string> => (await kubectl(cluster, ['-n', agent.namespace, ...args], { allowFailure: true, timeoutMs: 20_000 }).catch(() => undefined))?.stdout.trimEnd() ?? ''
   const parts = await Promise.all(pods.map(async (pod) => {
     const name = pod.metadata?.name ?? ''
     const log = (...flags: string[]): Promise<string> => run('logs', name, '-c', agent.container, '--tail=15', ...flags)

@@ -4,7 +4,7 @@ import { waitFor } from '../core/wait.ts'
 import type { Machine } from '../machine/types.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { kubeletArgs, nodeFiles, type GuestFile, type NodeFiles } from './node-files.ts'
-import { conditionOf, nodeStatus } from './node-status.ts'
+import { conditionOf, leaseRenewal, nodeStatus } from './node-status.ts'
 import { minorOf } from './version.ts'
 
 /** Name that containerd is told for the sandbox image; src/image makes it. */
@@ -17,6 +17,23 @@ export function joinNode(machine: Machine, plane: ControlPlane, ctx: Context): P
     const node = identityOf(machine, plane)
     await Promise.all([plane.link.add({ name, address, ssh }), machine.exec('sh -s', { stdin: joinScript(nodeFiles(node), kubeletArgs(node)), timeoutMs: 60_000, signal: ctx.signal })])
     await waitRegistered(machine, plane, ctx, step.update.bind(step))
+  })
+}
+
+/** Connects a restored node again; resolves when its kubelet has renewed its lease since, which shows that both its clock and its way to the API server are right. */
+export function rejoinNode(machine: Machine, plane: ControlPlane, since: Date, ctx: Context): Promise<void> {
+  return inStep(ctx.progress, `${machine.name}: kubelet`, async (step) => {
+    const { name, address, ssh } = machine.handle
+    await plane.link.add({ name, address, ssh })
+    const evidence = (): Promise<string> => guestLogs(machine)
+    await waitFor({ name: `kubelet of ${name} to renew its lease`, timeoutMs: 40_000, intervalMs: 100, signal: ctx.signal, blame: 'cluster', evidence }, async () => {
+      plane.assertAlive()
+      const renewed = await leaseRenewal(plane.api, name)
+      if (renewed !== undefined && renewed > since && conditionOf(await nodeStatus(plane.api, name), 'Ready')?.status === 'True') return { done: undefined }
+      const seen = `lease renewed at ${renewed?.toISOString() ?? 'no time'}`
+      step.update(seen)
+      return { seen }
+    })
   })
 }
 

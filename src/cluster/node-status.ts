@@ -16,3 +16,11 @@ export async function nodeStatus(api: Api, name: string): Promise<NodeStatus | u
 }
 
 export const conditionOf = (from: NodeStatus | undefined, type: string) => from?.status?.conditions?.find((condition) => condition.type === type)
+
+const lease = z.object({ spec: z.object({ renewTime: z.coerce.date().optional() }).optional() })
+
+/** When a node's kubelet last renewed its lease, by the node's clock; undefined when it never did. */
+export async function leaseRenewal(api: Api, name: string): Promise<Date | undefined> {
+  const { status, body } = await api.get(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${name}`)
+  return status === 200 ? lease.parse(JSON.parse(body)).spec?.renewTime : undefined
+}

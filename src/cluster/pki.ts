@@ -1,5 +1,5 @@
-import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import * as der from './der.ts'
@@ -32,12 +32,13 @@ export interface Authority {
 
 interface Keys { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
 
-/** Makes a new authority in `dir`. */
+/** The authority in `dir`, made when there is none yet; one that came with a snapshot goes on, as its nodes' certificates do. */
 export function createAuthority(dir: string): Authority {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const keys = newKeys()
+  const there = { cert: join(dir, 'ca.crt'), key: join(dir, 'ca.key') }
+  const keys = existsSync(there.key) ? keysIn(there.key) : newKeys()
   const issuer = { name: nameOf({ commonName: 'kernelbed-ca' }), keys }
-  const ca = write(dir, 'ca', certificate(issuer, issuer.name, keys.publicKey, [
+  const ca = existsSync(there.cert) ? there : write(dir, 'ca', certificate(issuer, issuer.name, keys.publicKey, [
     extension('2.5.29.19', true, der.sequence(der.boolean(true))),
     extension('2.5.29.15', true, keyUsage(0x86)), // digitalSignature, keyCertSign, cRLSign
     extension('2.5.29.14', false, der.octets(keyId(keys.publicKey))),
@@ -45,10 +46,11 @@ export function createAuthority(dir: string): Authority {
   return { dir, ca, issue: (name, subject) => issue(dir, issuer, name, subject) }
 }
 
-/** A bare key pair, as service account tokens are signed with: PEM files of the private (600) and public key. */
+/** A bare key pair, as service account tokens are signed with: PEM files of the private (600) and public key. Made when there is none yet. */
 export function createSigningKey(dir: string, name: string): { readonly key: string; readonly publicKey: string } {
-  const { privateKey, publicKey } = newKeys()
   const files = { key: join(dir, `${name}.key`), publicKey: join(dir, `${name}.pub`) }
+  if (existsSync(files.key)) return files
+  const { privateKey, publicKey } = newKeys()
   writeFileSync(files.key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
   writeFileSync(files.publicKey, publicKey.export({ type: 'spki', format: 'pem' }))
   return files
@@ -95,6 +97,11 @@ const generalName = (host: string): Buffer => (isIP(host) === 4 ? der.implicit(7
 const nameOf = ({ organisations = [], commonName }: Subject): Buffer =>
   der.sequence(...organisations.map((o) => relativeName('2.5.4.10', o)), relativeName('2.5.4.3', commonName))
 const relativeName = (id: string, value: string): Buffer => der.set(der.sequence(der.oid(id), der.utf8(value)))
+
+function keysIn(file: string): Keys {
+  const privateKey = createPrivateKey(readFileSync(file))
+  return { privateKey, publicKey: createPublicKey(privateKey) }
+}
 
 const newKeys = (): Keys => generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const keyId = (publicKey: KeyObject): Buffer => createHash('sha1').update(publicKey.export({ type: 'spki', format: 'der' })).digest()

@@ -5,7 +5,8 @@ import type { Machine } from '../machine/types.ts'
 import { addresses } from './addresses.ts'
 import type { Api } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { joinNode, waitNodesReady } from './join.ts'
+import { joinNode, rejoinNode, waitNodesReady } from './join.ts'
+import { saveState } from './snapshot.ts'
 import type { ClusterHandle } from './types.ts'
 
 /** What is asked for. */
@@ -35,11 +36,42 @@ export async function startCluster({ kubernetes, machines }: ClusterSpec, ctx: C
     await joinNode(machine, plane, ctx)
     return machine
   }))
-  const controlPlane = await starting
+  return clusterOf(joined, await starting, ctx)
+}
+
+/** A cluster that goes on from where it was saved. */
+export interface RestoredClusterSpec {
+  readonly kubernetes: Kubernetes
+  /** Folder that saveControlPlane filled. */
+  readonly saved: string
+  /** Restores the machines, which should run on when the control plane is there to be found. */
+  readonly machines: (controlPlane: Promise<unknown>) => readonly Promise<Machine>[]
+}
+
+/** Starts a saved control plane and takes its nodes, restored too, back; resolves when each has renewed its lease and is Ready. */
+export async function restoreCluster({ kubernetes, saved, machines }: RestoredClusterSpec, ctx: Context): Promise<StartedCluster> {
+  const starting = startControlPlane({ kubernetes, saved }, ctx)
+  const since = new Date()
+  const joined = await Promise.all(machines(starting).map(async (restoring) => {
+    const [machine, plane] = await Promise.all([restoring, starting])
+    await rejoinNode(machine, plane, since, ctx)
+    return machine
+  }))
+  return clusterOf(joined, await starting, ctx)
+}
+
+/** Ends a control plane whose nodes are paused, and saves it into a folder. */
+export async function saveControlPlane({ controlPlane: { services, link } }: StartedCluster, dir: string, ctx: Context): Promise<void> {
+  // etcd last, so that nothing finds it gone.
+  for (const service of [link.service, ...[...services].sort((a, b) => Number(a.name === 'etcd') - Number(b.name === 'etcd'))]) await service.stop()
+  saveState(dir, ctx)
+}
+
+function clusterOf(machines: readonly Machine[], controlPlane: ControlPlane, ctx: Context): StartedCluster {
   return {
-    handle: handleOf(controlPlane, joined), machines: joined, api: controlPlane.api, controlPlane,
+    handle: handleOf(controlPlane, machines), machines, api: controlPlane.api, controlPlane,
     assertAlive: () => controlPlane.assertAlive(),
-    waitNodesReady: () => waitNodesReady(joined, controlPlane, ctx),
+    waitNodesReady: () => waitNodesReady(machines, controlPlane, ctx),
   }
 }
 

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { lock } from 'proper-lockfile'
-import { KernelbedError } from './errors.ts'
+import { fromSystem, KernelbedError } from './errors.ts'
+import { inStep } from './progress.ts'
+import { waitFor } from './wait.ts'
 import type { Context } from './context.ts'
 
 /** SHA-256 of a file, hex. */
@@ -22,7 +24,7 @@ export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kuberne
   const final = join(ctx.cache, kind, key)
   if (existsSync(join(final, '.complete'))) return final
   mkdirSync(dirname(final), { recursive: true })
-  const release = await lock(final, { realpath: false, stale: 30_000, update: 5_000, retries: { forever: true, minTimeout: 500, maxTimeout: 500 } })
+  const release = (await tryLock(final)) ?? (await waitForLock(final, `${kind}/${key}`, ctx))
   const claim = ctx.registry.claim(`lock on ${kind}/${key}`, () => release())
   claim.hold({ kind: 'path', path: `${final}.lock` })
   try {
@@ -31,6 +33,40 @@ export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kuberne
   } finally {
     await claim.release()
   }
+}
+
+/** Locks an entry; undefined while another run has it. The lock of a dead run is taken over after 30 s. */
+async function tryLock(path: string): Promise<(() => Promise<void>) | undefined> {
+  try {
+    return await lock(path, { realpath: false, stale: 30_000, update: 5_000 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ELOCKED') return undefined
+    throw fromSystem(error)
+  }
+}
+
+/** Shown as a step, so that a run that only waits says so. The longest entry, Kubernetes, takes about 15 minutes. */
+const waitForLock = (path: string, name: string, ctx: Context): Promise<() => Promise<void>> =>
+  inStep(ctx.progress, `${name}: waiting for another run that makes it`, () =>
+    waitFor({ name: `another run to make ${name}`, timeoutMs: 60 * 60_000, intervalMs: 500, signal: ctx.signal, hint: `if no other run is at work, remove ${path}.lock` }, async () => {
+      const release = await tryLock(path)
+      return release ? { done: release } : { seen: 'locked' }
+    }))
+
+/** The folder of an entry that is there. */
+export function cachedEntry(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: string): string | undefined {
+  const dir = join(ctx.cache, kind, key)
+  return existsSync(join(dir, '.complete')) ? dir : undefined
+}
+
+/** Notes that an entry was used now, and removes the least recently used ones of its kind beyond `keep`. A run that has one open goes on with it. */
+export function keepNewest(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: string, keep: number): void {
+  const folder = join(ctx.cache, kind)
+  const now = new Date()
+  utimesSync(join(folder, key, '.complete'), now, now)
+  const entries = readdirSync(folder).map((name) => ({ dir: join(folder, name), used: statSync(join(folder, name, '.complete'), { throwIfNoEntry: false })?.mtimeMs }))
+  const old = entries.filter((entry): entry is { dir: string; used: number } => entry.used !== undefined).sort((a, b) => b.used - a.used).slice(keep)
+  for (const { dir } of old) rmSync(dir, { recursive: true, force: true })
 }
 
 async function makeEntry(ctx: Context, final: string, make: (dir: string) => Promise<void>): Promise<string> {

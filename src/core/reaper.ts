@@ -23,6 +23,11 @@ export class Reaper implements Guard {
     if (pipe instanceof Socket) pipe.unref()
   }
 
+  /** Undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   hold(owned: Owned): void {
     this.#send({ hold: owned })
   }

@@ -32,3 +32,19 @@ test('the guard hears what is held, and what has been let go', async () => {
   await registry.releaseAll()
   expect(heard).toEqual(['hold /x', 'drop /x'])
 })
+
+test('a child can be given up alone, and goes with its parent otherwise; what both hold is seen from above', async () => {
+  const order: string[] = []
+  const registry = new Registry()
+  registry.claim('first', () => void order.push('first'))
+  const given = registry.child('attempt')
+  given.claim('given up', () => void order.push('given up')).hold({ kind: 'path', path: '/a' })
+  expect(registry.held.map(({ name }) => name)).toEqual(['first', 'given up'])
+  await given.releaseAll()
+  expect(order).toEqual(['given up'])
+  const kept = registry.child('second attempt')
+  kept.claim('kept', () => void order.push('kept'))
+  registry.claim('last', () => void order.push('last'))
+  await registry.releaseAll()
+  expect(order).toEqual(['given up', 'last', 'kept', 'first'])
+})

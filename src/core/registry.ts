@@ -19,7 +19,7 @@ export interface Guard {
   drop(owned: Owned): void
 }
 
-interface Entry { readonly name: string; readonly release: () => Promise<void>; released: boolean; readonly held: Owned[] }
+interface Entry { readonly name: string; readonly release: () => Promise<void>; released: boolean; readonly held: Owned[]; readonly child?: Registry }
 
 /**
  * Owner of everything a run starts. A resource is claimed before it starts, released in reverse order; every release is tried and
@@ -47,9 +47,16 @@ export class Registry {
     }
   }
 
+  /** A registry within this one, for an attempt that may be given up: its `releaseAll` ends what the attempt started, and so does this one's. */
+  child(name: string): Registry {
+    const child = new Registry(this.#guard)
+    this.#entries.push({ name, release: () => child.releaseAll(), released: false, held: [], child })
+    return child
+  }
+
   /** What is held now, newest last. */
   get held(): readonly { readonly name: string; readonly owned: readonly Owned[] }[] {
-    return this.#entries.filter((entry) => !entry.released).map((entry) => ({ name: entry.name, owned: entry.held }))
+    return this.#entries.filter((entry) => !entry.released).flatMap((entry) => entry.child?.held ?? [{ name: entry.name, owned: entry.held }])
   }
 
   async releaseAll(): Promise<void> {

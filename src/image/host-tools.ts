@@ -8,8 +8,8 @@ import type { Context } from '../core/context.ts'
 /** A program (or header) this host lacks, and the Debian package that has it. */
 export interface MissingTool { readonly tool: string; readonly package: string }
 
-/** What the tools are for: every run, or building Kubernetes from source, which a cached build makes unnecessary. */
-export type ToolSet = 'run' | 'kubernetes build'
+/** What the tools are for: every run, building Kubernetes from source (which a cached build makes unnecessary), or the unit tests. */
+export type ToolSet = 'run' | 'kubernetes build' | 'tests'
 
 const runTools: readonly MissingTool[] = [
   { tool: 'qemu-system-x86_64', package: 'qemu-system-x86' },
@@ -23,6 +23,7 @@ const runTools: readonly MissingTool[] = [
   { tool: 'gcc', package: 'gcc' },
   { tool: '/usr/include/stdio.h', package: 'libc6-dev' },
   { tool: 'dpkg-deb', package: 'dpkg' },
+  { tool: 'gpgv', package: 'gpgv' },
   { tool: '/usr/share/keyrings/debian-archive-keyring.gpg', package: 'debian-archive-keyring' },
 ]
 
@@ -38,6 +39,14 @@ const buildTools: readonly MissingTool[] = [
   { tool: 'jq', package: 'jq' },
   { tool: 'make', package: 'make' },
   { tool: 'dpkg-source', package: 'dpkg-dev' },
+]
+
+/** Tests sign a mirror of their own, and build in a tree. */
+const testTools: readonly MissingTool[] = [
+  { tool: 'gpg', package: 'gpg' },
+  { tool: 'gpg-agent', package: 'gpg-agent' },
+  { tool: 'gpgconf', package: 'gpgconf' },
+  { tool: 'make', package: 'make' },
 ]
 
 /** PATH as programs of Debian's sbin folders need it: an ordinary user's lacks them. */
@@ -61,7 +70,7 @@ const isRoot = (): boolean => process.getuid?.() === 0
 
 /** Tools that this host lacks. Looks only; starts nothing. */
 export function checkHostTools(set: ToolSet = 'run'): MissingTool[] {
-  const wanted = set === 'run' ? [...runTools, ...(isRoot() ? [] : userTools)] : buildTools
+  const wanted = { run: [...runTools, ...(isRoot() ? [] : userTools)], 'kubernetes build': buildTools, tests: testTools }[set]
   return wanted.filter(({ tool }) => !isThere(tool))
 }
 

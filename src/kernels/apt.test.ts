@@ -27,6 +27,7 @@ describe('the mirrors of the host\'s apt', () => {
     expect(sourceLines('trixie', mirrors).map((line) => line.replace(/\[.*\] /, ''))).toEqual(['deb http://m/debian trixie main', 'deb http://m/debian-security trixie-security main'])
     expect(sourceLines('sid', mirrors)).toHaveLength(1)
     expect(sourceLines('bookworm-backports', mirrors)).toHaveLength(1)
+    expect(sourceLines('bookworm-security', mirrors).map((line) => line.replace(/\[.*\] /, ''))).toEqual(['deb http://m/debian-security bookworm-security main'])
     expect(sourceLines('bookworm', { main: 'http://m/debian' }, true)[0]).toMatch(/^deb-src \[arch=amd64 signed-by=.*keyring.gpg\]/)
   })
 })

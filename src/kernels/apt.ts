@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { cached, sha256 } from '../core/cache.ts'
@@ -6,7 +6,7 @@ import { CommandError, runCommand, type CommandResult } from '../core/command.ts
 import { KernelbedError } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
 import type { Context } from '../core/context.ts'
-import { debianMirrors, sourceLines } from './mirrors.ts'
+import { debianMirrors, repositoryOf, sourceLines, type Mirrors } from './mirrors.ts'
 import { explainApt } from './apt-errors.ts'
 
 /** A Debian release with an apt of its own: sources, lists and state in the cache, the host's configuration untouched, its keyring trusted. */
@@ -64,7 +64,7 @@ const today = (): string => new Date().toISOString().slice(0, 10)
  */
 export async function privateApt(suite: string, ctx: Context, { fresh = false, sources = false } = {}): Promise<PrivateApt> {
   const lines = sourceLines(suite, await debianMirrors(ctx.signal), sources)
-  const family = `apt-${suite}${sources ? '-src' : ''}-${sha256(...lines).slice(0, 8)}`
+  const family = familyOf(suite, lines, sources)
   const key = `${family}-${today()}${fresh ? `-${process.pid}` : ''}`
   const root = await fetchIndex(ctx, suite, key, lines).catch((error: unknown) => {
     const older = indexes(ctx, family).at(-1)
@@ -75,6 +75,9 @@ export async function privateApt(suite: string, ctx: Context, { fresh = false, s
   dropOld(ctx, family)
   return { suite, run: (program, args, options) => runApt(ctx, root, suite, program, args, options) }
 }
+
+/** Beginning of the names of a release's indexes, which goes on with the day. */
+const familyOf = (suite: string, lines: readonly string[], sources: boolean): string => `apt-${suite}${sources ? '-src' : ''}-${sha256(...lines).slice(0, 8)}`
 
 const fetchIndex = (ctx: Context, suite: string, key: string, lines: readonly string[]): Promise<string> =>
   cached(ctx, 'kernels', key, (dir) =>
@@ -89,6 +92,26 @@ const fetchIndex = (ctx: Context, suite: string, key: string, lines: readonly st
 function indexes(ctx: Context, family: string): string[] {
   const folder = join(ctx.cache, 'kernels')
   return existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(`${family}-`) && existsSync(join(folder, name, '.complete'))).sort() : []
+}
+
+/** The newest index of a release that is in the cache, however old; undefined where there is none. Asks no mirror. */
+export function knownApt(suite: string, mirrors: Mirrors, ctx: Context): PrivateApt | undefined {
+  const newest = indexes(ctx, familyOf(suite, sourceLines(suite, mirrors), false)).at(-1)
+  return newest === undefined ? undefined : { suite, run: (program, args, options) => runApt(ctx, join(ctx.cache, 'kernels', newest), suite, program, args, options) }
+}
+
+/** Asks the mirror for a release's InRelease file, with apt's own transport (proxies, schemes). Throws KernelbedError when it doesn't answer with one in some seconds. */
+export async function assertSuiteThere(suite: string, mirrors: Mirrors, ctx: Context): Promise<void> {
+  const url = `${repositoryOf(suite, mirrors)}/dists/${suite}/InRelease`
+  const dir = mkdtempSync(join(ctx.sockets, 'suite-'))
+  const options = ['Acquire::Retries=0', 'Acquire::http::Timeout=5', 'Acquire::https::Timeout=5', `APT::Sandbox::User=${sandboxUser()}`].flatMap((option) => ['-o', option])
+  try {
+    await runCommand('/usr/lib/apt/apt-helper', [...options, 'download-file', url, join(dir, 'InRelease')], { env: { LC_ALL: 'C' }, timeoutMs: 12_000, signal: ctx.signal })
+  } catch (error) {
+    throw error instanceof CommandError ? explainApt(error, `Debian ${suite}`) : error
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 }
 
 /** Keeps the last three: another run may be reading yesterday's at midnight. */

@@ -65,7 +65,7 @@ describe('a file that is no bzImage', () => {
   })
 
   it('is named when it is a package or a web page', () => {
-    expect(() => parse(Buffer.from('!<arch>\ndebian-binary'.padEnd(1024)))).toThrow('a package (.deb)')
+    expect(() => parse(Buffer.from('!<arch>\ndebian-binary'.padEnd(1024)))).toThrow('a package; a Debian package is taken when its name ends in .deb')
     expect(() => parse(Buffer.from('<!DOCTYPE html>'.padEnd(1024)))).toThrow('a web page')
   })
 })

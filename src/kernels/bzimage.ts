@@ -63,11 +63,11 @@ const elfMachines: Readonly<Record<number, string>> = { 3: 'i386', 40: 'arm', 62
 function whatElse(head: Buffer): string | undefined {
   if (head.length >= 20 && head.readUInt32BE(0) === 0x7f454c46) {
     const machine = elfMachines[head.readUInt16LE(18)] ?? `machine ${head.readUInt16LE(18)}`
-    return machine === 'x86-64' ? 'an uncompressed ELF file (vmlinux?) for x86-64; the bzImage made from it is needed' : `an ELF file for ${machine}; the machines are x86-64`
+    return machine === 'x86-64' ? 'an ELF file (vmlinux?) for x86-64; the bzImage made from it is needed' : `an ELF file for ${machine}; the machines are x86-64`
   }
   // Documentation/arch/arm64/booting.rst: "ARM\x64" at 56.
   if (head.length >= 60 && head.toString('latin1', 56, 60) === 'ARMd') return 'a kernel for arm64; the machines are x86-64'
-  if (head.toString('latin1', 0, 7) === '!<arch>') return 'a package (.deb); unpack it with dpkg-deb -x and give the vmlinuz in it'
+  if (head.toString('latin1', 0, 7) === '!<arch>') return 'a package; a Debian package is taken when its name ends in .deb'
   if (head.length >= 2 && head.readUInt16BE(0) === 0x1f8b) return 'compressed with gzip (an arm64 vmlinuz or a tar.gz?)'
   if (/^\s*<(!doctype|html)/i.test(head.toString('latin1', 0, 64))) return 'a web page: the download went wrong'
   return undefined

@@ -1,25 +1,53 @@
-import { kernels } from '../../kernels/index.ts'
+import { readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
-/** Where a catalogue line's kernel is fetched from. */
+/** Debian suites to take `package` from, tried in order: any that the mirror of the host's apt carries. A suite's security updates are included. */
+export interface DebianSource { readonly from: 'debian'; readonly suites: readonly string[]; readonly package: string }
+
+/** Where a catalogue line's kernel can be had. */
 export type KernelSource =
-  /** Debian suites to take `package` from, tried in order; the suite's security updates are included. */
-  | { readonly from: 'debian'; readonly suites: readonly string[]; readonly package: string }
-  /** Not in Debian any more: the user passes an image. */
-  | { readonly from: 'file' }
+  /** The folder or URL of KERNELBED_MIRROR, laid out like Ubuntu's mainline archive; the newest of the line that it has. */
+  | { readonly from: 'mirror' }
+  | DebianSource
+  /** Ubuntu's mainline archive: this version, or the newest of the line that it has where it lacks that, or none is named. */
+  | { readonly from: 'mainline'; readonly version?: string }
 
-/** One kernel line of `kernels/`. */
+/** Something an agent does not get on a kernel, and the version that brought it. */
+export interface Lack { readonly feature: string; readonly since: string }
+
+/** One kernel line: a file of `kernels/`, named after it. */
 export interface CatalogueKernel {
-  /** What `--kernel` takes: `6.1`, `newest`. */
+  /** What `--kernel` takes: `6.1`, `newest`. A line by number is the line of its mirror and mainline sources. */
   readonly name: string
-  readonly source: KernelSource
+  /** In order of preference. */
+  readonly sources: readonly KernelSource[]
+  /** Options that its config must have, built in or as modules. */
+  readonly config: readonly string[]
   /** Whether a Cilium-like agent must work here, or must refuse to start and say why. */
   readonly agent: 'works' | 'refuses'
+  /** What it works without here. */
+  readonly without?: readonly Lack[]
   /** Why, when it is not plain. */
   readonly note?: string
 }
 
-/** All lines, oldest first. */
-export const catalogue: readonly CatalogueKernel[] = kernels
+const folder = resolve(import.meta.dirname, '../../kernels')
+
+async function load(file: string): Promise<CatalogueKernel> {
+  const { default: kernel } = (await import(pathToFileURL(join(folder, file)).href)) as { default?: CatalogueKernel }
+  if (kernel === undefined || `${kernel.name}.ts` !== file) throw new Error(`kernels/${file} must export by default the kernel line of its name`)
+  return kernel
+}
+
+/** By number; names that are none come last. */
+function byAge({ name: a }: CatalogueKernel, { name: b }: CatalogueKernel): number {
+  const [left, right] = [a, b].map((name) => (/^\d/.test(name) ? name.split('.').map(Number) : [Infinity]))
+  return left![0] === right![0] ? (left![1] ?? 0) - (right![1] ?? 0) : left![0]! - right![0]!
+}
+
+/** Every file of `kernels/`, oldest line first. */
+export const catalogue: readonly CatalogueKernel[] = (await Promise.all(readdirSync(folder).filter((file) => /^[^.].*(?<!\.test)\.ts$/.test(file)).map(load))).sort(byAge)
 
 export const catalogueNames: readonly string[] = catalogue.map((kernel) => kernel.name)
 

@@ -1,4 +1,5 @@
 import { catalogue } from './catalogue.ts'
+import { datapathOptions } from './config-options.ts'
 
 /** Kernel lines as people write them: `4.9`. */
 type Line = `${number}.${number}`
@@ -162,8 +163,10 @@ const specs = {
   'btf:vmlinux': { since: '5.4', title: 'BTF of the kernel', config: ['DEBUG_INFO_BTF'] },
 } as const satisfies Readonly<Record<string, Spec>>
 
+type Bare<O> = O extends `CONFIG_${infer Name}` ? Name : never
+
 /** Options without which no kernel can be a node of a cluster with such an agent: what they bring is never excused by the kernel's config. */
-const needed = ['BPF', 'BPF_SYSCALL', 'BPF_JIT', 'PERF_EVENTS', 'NET_CLS_ACT', 'NET_SCH_INGRESS', 'NET_CLS_BPF', 'VXLAN', 'GENEVE', 'VETH', 'BRIDGE', 'CGROUPS'] as const
+const needed = [...datapathOptions.map((option) => option.replace('CONFIG_', '') as Bare<typeof option>), 'PERF_EVENTS', 'CGROUPS'] as const
 
 type Probed = keyof typeof specs
 type OptionOf<S> = S extends { readonly config: readonly (infer O extends string)[] } ? O : never

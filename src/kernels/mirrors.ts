@@ -34,10 +34,15 @@ export function parseMirrors(output: string): Mirrors | undefined {
   return main === undefined ? undefined : { main, ...(security === undefined ? {} : { security }) }
 }
 
-/** Lines of sources.list for a release, its security updates included; sid and backports have none of their own. */
+/**
+ * Lines of sources.list for any suite of the mirrors. A release's own security updates are included; suites beside it (`bookworm-backports`), and those without a release, have
+ * none. `bookworm-security` is the security repository's.
+ */
 export function sourceLines(suite: string, mirrors: Mirrors, sources = false): string[] {
-  const base = suite.replace(/-backports$/, '')
-  const repos = [`${mirrors.main} ${suite} main`]
-  if (base === suite && suite !== 'sid' && mirrors.security !== undefined) repos.push(`${mirrors.security} ${suite}-security main`)
+  const repos = [`${repositoryOf(suite, mirrors)} ${suite} main`]
+  if (!suite.includes('-') && !['sid', 'unstable', 'experimental'].includes(suite) && mirrors.security !== undefined) repos.push(`${mirrors.security} ${suite}-security main`)
   return repos.map((repo) => `${sources ? 'deb-src' : 'deb'} [arch=amd64 signed-by=${keyring}] ${repo}`)
 }
+
+/** Which of the mirrors carries a suite. */
+export const repositoryOf = (suite: string, mirrors: Mirrors): string => (suite.endsWith('-security') ? (mirrors.security ?? mirrors.main) : mirrors.main)

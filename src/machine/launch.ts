@@ -7,8 +7,11 @@ import { bootMachine } from './boot.ts'
 import { runKey } from './keys.ts'
 import { machineOver } from './machine.ts'
 import { assertHostMemory } from './memory.ts'
-import { FAST_BOOT, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic } from './qemu.ts'
+import { FAST_BOOT, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device } from './qemu.ts'
+import { diskFiles, type DiskFiles } from './storage.ts'
 import type { Context } from '../core/context.ts'
+import type { Claim } from '../core/registry.ts'
+import type { ServiceSpec } from '../core/service.ts'
 import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
 
 /** Serial number of the images disk, by which the guest finds it (`/sys/block/vd?/serial`): its letter depends on the modules disk. */
@@ -28,64 +31,94 @@ export interface LaunchOptions {
 export async function launchMachine(spec: MachineSpec, accel: Accel, ctx: Context, options: LaunchOptions = {}): Promise<StartedMachine> {
   assertHostMemory([spec])
   return inStep(ctx.progress, `${spec.name}: boot ${spec.kernel.name} (${accel})`, async (step) => {
-    const key = runKey(ctx)
-    const port = await leasePort(ctx)
-    const dir = join(ctx.dir, 'machines', spec.name)
-    const qmp = join(ctx.sockets, `${spec.name}.qmp`)
-    mkdirSync(dir, { recursive: true })
-    const files = ctx.registry.claim(`sockets of ${spec.name}`, () => [qmp, spec.wireSocket].forEach((path) => rmSync(path, { force: true })))
-    for (const path of [qmp, spec.wireSocket]) files.hold({ kind: 'path', path })
-    const consoleFile = join(dir, 'console.log')
-    const args = machineArgs(spec, accel, { port, qmp, consoleFile, publicKey: key.publicBlob })
-    writeFileSync(join(dir, 'qemu.args'), `qemu-system-x86_64 \\\n  ${args.map((arg) => JSON.stringify(arg)).join(' \\\n  ')}\n`)
-    const ssh = { host: '127.0.0.1', port, user: 'root', keyFile: key.file }
+    const dir = machineDir(spec, ctx)
+    const storage: Storage = spec.savable ? { disks: await diskFiles(spec, dir, ctx) } : {}
+    const plan = await planMachine(spec, accel, storage, ctx)
     const booted = await bootMachine(
-      {
-        name: spec.name,
-        ssh,
-        consoleFile,
-        // TMPDIR: where QEMU makes the unlinked file that takes the guest's writes.
-        qemu: { name: `machine ${spec.name}`, file: 'qemu-system-x86_64', args, logFile: join(ctx.dir, 'logs', `${spec.name}.qemu.log`), graceMs: 0, blame: 'hypervisor', env: { TMPDIR: dir } },
-        sockets: [qmp, spec.wireSocket],
-        deadlineMs: options.deadlineMs ?? (accel === 'tcg' ? 60_000 : 30_000),
-        silenceMs: options.silenceMs ?? 20_000,
-      },
+      { ...plan, name: spec.name, deadlineMs: options.deadlineMs ?? (accel === 'tcg' ? 60_000 : 30_000), silenceMs: options.silenceMs ?? 20_000 },
       ctx,
       (phase) => step.update(phase),
     )
     const { name, release, line } = spec.kernel
-    const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh, consoleFile, pid: booted.service.pid, wireSocket: spec.wireSocket }
+    const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: booted.service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
     return {
       ...machineOver(booted.session, handle),
       bootMs: booted.bootMs,
       stop: async () => {
         booted.session.close()
         await booted.service.stop()
-        await files.release()
+        await plan.files.release()
       },
     }
   })
 }
 
+/** The files that take what the guest writes to its disks; without, they are QEMU's own and nobody can save them. */
+export interface Storage { readonly disks?: DiskFiles }
+
+/** Everything that QEMU is started with, claimed and written down. */
+export interface MachinePlan {
+  readonly ssh: MachineHandle['ssh']
+  readonly consoleFile: string
+  readonly qmp: string
+  readonly qemu: ServiceSpec
+  /** QEMU makes them; one that is there already is an earlier QEMU's. */
+  readonly sockets: readonly string[]
+  readonly files: Claim
+}
+
+/** Folder of what a machine leaves for people: console, QEMU's arguments. */
+export function machineDir({ name }: Pick<MachineSpec, 'name'>, ctx: Context): string {
+  const dir = join(ctx.dir, 'machines', name)
+  mkdirSync(dir, { recursive: true })
+  return dir
+}
+
+/** Leases a port, claims the sockets, and puts together the command line. `incoming`: for a machine whose state is loaded rather than booted. */
+export async function planMachine(spec: MachineSpec, accel: Accel, storage: Storage, ctx: Context, incoming = false): Promise<MachinePlan> {
+  const key = runKey(ctx)
+  const port = await leasePort(ctx)
+  const dir = machineDir(spec, ctx)
+  const qmp = join(ctx.sockets, `${spec.name}.qmp`)
+  const sockets = [qmp, spec.wireSocket]
+  const files = ctx.registry.claim(`sockets of ${spec.name}`, () => sockets.forEach((path) => rmSync(path, { force: true })))
+  for (const path of sockets) files.hold({ kind: 'path', path })
+  const consoleFile = join(dir, 'console.log')
+  const args = machineArgs(spec, accel, storage, { port, qmp, consoleFile, publicKey: key.publicBlob, incoming })
+  writeFileSync(join(dir, 'qemu.args'), `qemu-system-x86_64 \\\n  ${args.map((arg) => JSON.stringify(arg)).join(' \\\n  ')}\n`)
+  return {
+    ssh: { host: '127.0.0.1', port, user: 'root', keyFile: key.file },
+    consoleFile, qmp, sockets, files,
+    // TMPDIR: where QEMU makes the unlinked file that takes the guest's writes.
+    qemu: { name: `machine ${spec.name}`, file: 'qemu-system-x86_64', args, logFile: join(ctx.dir, 'logs', `${spec.name}.qemu.log`), graceMs: 0, blame: 'hypervisor', env: { TMPDIR: dir } },
+  }
+}
+
 /** QEMU's arguments for a machine. */
-export function machineArgs(spec: MachineSpec, accel: Accel, at: { port: number; qmp: string; consoleFile: string; publicKey: string }): string[] {
+export function machineArgs(spec: MachineSpec, accel: Accel, storage: Storage, at: { port: number; qmp: string; consoleFile: string; publicKey: string; incoming?: boolean }): string[] {
   return qemuArgs({
     name: spec.name,
     accel,
     cpus: spec.cpus,
     memoryMiB: spec.memoryMiB,
+    ...(at.incoming === true ? { incoming: true } : {}),
     kernel: spec.kernel.image,
     ...(spec.boot.initramfs === undefined ? {} : { initrd: spec.boot.initramfs }),
     append: [...FAST_BOOT, ...guestOptions(spec.name, wireAddress(spec.index), at.publicKey)],
     devices: [
       serialConsole(at.consoleFile),
       randomDevice(),
-      disk('root', spec.image.disk, 'snapshot'),
-      ...(spec.boot.modulesDisk === undefined ? [] : [disk('modules', spec.boot.modulesDisk, 'readonly')]),
-      ...(spec.imagesDisk === undefined ? [] : [disk('images', spec.imagesDisk, 'snapshot', IMAGES_SERIAL)]),
+      ...diskDevices(spec, storage.disks),
       sshNic(at.port),
       wireNic(spec.wireSocket, wireMac(spec.index)),
       qmpSocket(at.qmp),
     ],
   })
+}
+
+function diskDevices({ image, boot, imagesDisk }: MachineSpec, overlays: DiskFiles | undefined): Device[] {
+  const modules = boot.modulesDisk === undefined ? [] : [disk('modules', boot.modulesDisk, 'readonly')]
+  const root = overlays ? disk('root', overlays.root, 'overlay') : disk('root', image.disk, 'snapshot')
+  const images = overlays?.images !== undefined ? [disk('images', overlays.images, 'overlay', IMAGES_SERIAL)] : imagesDisk === undefined ? [] : [disk('images', imagesDisk, 'snapshot', IMAGES_SERIAL)]
+  return [root, ...modules, ...images]
 }

@@ -15,8 +15,8 @@ const values = (args: readonly string[], option: string): string[] => args.filte
 
 describe('QEMU command line', () => {
   it('gives a machine a shared disk in snapshot mode, two cards and its console', () => {
-    const args = machineArgs(spec, 'tcg', at)
-    expect(values(args, '-drive')).toEqual(['if=none,id=root,file=/i/disk.raw,format=raw,cache=unsafe,werror=report,snapshot=on'])
+    const args = machineArgs(spec, 'tcg', {}, at)
+    expect(values(args, '-drive')).toEqual(['if=none,id=root,file=/i/disk.raw,format=raw,snapshot=on,cache=unsafe,werror=report'])
     expect(values(args, '-netdev')).toEqual(['user,id=ssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:20022-:22', 'stream,id=wire,server=on,addr.type=unix,addr.path=/run/w2'])
     expect(values(args, '-device')).toEqual(['virtio-rng-pci', 'virtio-blk-pci,drive=root', 'virtio-net-pci,netdev=ssh,mac=52:54:00:12:34:56,romfile=', 'virtio-net-pci,netdev=wire,mac=52:54:00:77:00:02,romfile='])
     expect(values(args, '-chardev')).toEqual(['file,id=console,append=on,path=/r/console.log'])
@@ -24,20 +24,20 @@ describe('QEMU command line', () => {
   })
 
   it('tells the guest its name, address on the wire and key', () => {
-    const [append] = values(machineArgs(spec, 'tcg', at), '-append')
+    const [append] = values(machineArgs(spec, 'tcg', {}, at), '-append')
     expect(append).toContain('root=/dev/vda rw init=/sbin/kernelbed-init kb.name=node2 kb.wire=192.168.77.12/24 kb.key=AAAAkey')
     expect(append).toContain('console=ttyS0 panic=-1')
   })
 
   it('keeps vda for the root disk, vdb for modules, and marks the images disk by its serial number', () => {
-    const args = machineArgs({ ...spec, boot: { initramfs: '/b/i', modulesDisk: '/b/m' }, imagesDisk: '/c/images.raw' }, 'tcg', at)
+    const args = machineArgs({ ...spec, boot: { initramfs: '/b/i', modulesDisk: '/b/m' }, imagesDisk: '/c/images.raw' }, 'tcg', {}, at)
     expect(values(args, '-device').filter((d) => d.includes('blk'))).toEqual(['virtio-blk-pci,drive=root', 'virtio-blk-pci,drive=modules', 'virtio-blk-pci,drive=images,serial=kb-images'])
     expect(values(args, '-drive')[1]).toContain('readonly=on')
     expect(values(args, '-drive')[2]).toContain('snapshot=on')
     expect(values(args, '-initrd')).toEqual(['/b/i'])
   })
 
-  it.each([['tcg', 'tcg,thread=multi', 'max'], ['kvm', 'kvm', 'host']] as const)('uses the accelerator %s with its CPU model', (accel, accelArg, cpu) => {
+  it.each([['tcg', 'tcg,thread=single', 'Nehalem'], ['kvm', 'kvm', 'host']] as const)('uses the accelerator %s with its CPU model', (accel, accelArg, cpu) => {
     const args = qemuArgs({ name: 'n', accel, cpus: 3, memoryMiB: 512, kernel: '/k', append: [], devices: [] })
     expect(values(args, '-accel')).toEqual([accelArg])
     expect(values(args, '-cpu')[0]).toMatch(new RegExp(`^${cpu}`))

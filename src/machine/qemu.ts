@@ -10,6 +10,8 @@ export interface QemuConfig {
   readonly accel: Accel
   readonly cpus: number
   readonly memoryMiB: number
+  /** The state comes over QMP (`migrate-incoming`) instead of from a boot. */
+  readonly incoming?: boolean
   readonly kernel: string
   readonly initrd?: string
   readonly append: readonly string[]
@@ -27,13 +29,15 @@ export const serialConsole = (file: string): Device => device('-chardev', `file,
 /** Without it 4.9 waits for entropy before SSH answers. */
 export const randomDevice = (): Device => device('-device', 'virtio-rng-pci')
 
-/**
- * A raw disk. `snapshot`: what the guest writes goes to an unlinked file in TMPDIR, so the disk can be shared and nothing stays behind.
- * Errors are reported to the guest: QEMU would otherwise stop the machine without a word when the host's disk is full.
- */
-export const disk = (id: string, file: string, mode: 'snapshot' | 'readonly', serial?: string): Device =>
+/** `snapshot`: what the guest writes goes to an unlinked file in TMPDIR, so the disk can be shared and nothing stays behind. `overlay`: a qcow2 file of its own. */
+export type DiskMode = 'snapshot' | 'readonly' | 'overlay'
+
+const DISK_MODE: Record<DiskMode, string> = { snapshot: 'format=raw,snapshot=on', readonly: 'format=raw,readonly=on', overlay: 'format=qcow2' }
+
+/** A disk. Errors are reported to the guest: QEMU would otherwise stop the machine without a word when the host's disk is full. */
+export const disk = (id: string, file: string, mode: DiskMode, serial?: string): Device =>
   device(
-    '-drive', `if=none,id=${id},file=${quote(file)},format=raw,cache=unsafe,werror=report${mode === 'snapshot' ? ',snapshot=on' : ',readonly=on'}`,
+    '-drive', `if=none,id=${id},file=${quote(file)},${DISK_MODE[mode]},cache=unsafe,werror=report`,
     '-device', `virtio-blk-pci,drive=${id}${serial === undefined ? '' : `,serial=${serial}`}`,
   )
 
@@ -48,9 +52,13 @@ export const wireNic = (socket: string, mac: string): Device =>
 /** QEMU's own control socket. */
 export const qmpSocket = (path: string): Device => device('-qmp', `unix:${quote(path)},server=on,wait=off`)
 
-/** Five-level page tables make every page walk of an emulated machine longer. */
-const CPU: Record<Accel, string> = { tcg: 'max,la57=off', kvm: 'host' }
-const ACCEL: Record<Accel, string> = { tcg: 'tcg,thread=multi', kvm: 'kvm' }
+/**
+ * Emulated: an old processor. What newer ones have costs an emulator time at each switch of task or system call (XSAVE, SMAP, AVX, five-level page
+ * tables) and gains nothing: docs/decisions.md has figures.
+ */
+const CPU: Record<Accel, string> = { tcg: 'Nehalem', kvm: 'host' }
+/** One thread for all processors of an emulated machine: with one each, code that the guest changes is now and then not seen to change (docs/decisions.md, the guest that hung). */
+const ACCEL: Record<Accel, string> = { tcg: 'tcg,thread=single', kvm: 'kvm' }
 
 /** All arguments of `qemu-system-x86_64`. A guest that panics or resets ends QEMU. */
 export function qemuArgs(config: QemuConfig): string[] {
@@ -58,6 +66,7 @@ export function qemuArgs(config: QemuConfig): string[] {
     '-name', quote(config.name),
     '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
     '-machine', 'q35,smm=off,vmport=off,hpet=off,memory-backend=ram',
+    // Anonymous memory gets huge pages from the host; memory in a file does not, and emulation is a quarter slower for it.
     '-object', `memory-backend-ram,id=ram,size=${config.memoryMiB}M`,
     '-m', `${config.memoryMiB}M`,
     '-accel', ACCEL[config.accel],
@@ -65,6 +74,7 @@ export function qemuArgs(config: QemuConfig): string[] {
     '-smp', String(config.cpus),
     ...config.devices.flatMap((d) => d.args()),
     '-kernel', config.kernel,
+    ...(config.incoming === true ? ['-incoming', 'defer'] : []),
     ...(config.initrd === undefined ? [] : ['-initrd', config.initrd]),
     '-append', config.append.join(' '),
   ]

@@ -17,6 +17,8 @@ export interface MachineSpec {
   readonly wireSocket: string
   /** Raw ext4 disk with container images (src/cluster/images-disk.ts); attached through an overlay of its own, virtio serial `kb-images`. */
   readonly imagesDisk?: string
+  /** Keeps what is written to its disks in files, so that saveMachine can save them. */
+  readonly savable?: boolean
 }
 
 export type Accel = 'kvm' | 'tcg'
@@ -34,6 +36,8 @@ export interface MachineHandle {
   readonly consoleFile: string
   readonly pid: number
   readonly wireSocket: string
+  /** QEMU's control socket. */
+  readonly qmpSocket: string
 }
 
 /** Output is as it was printed, with its last newline. */

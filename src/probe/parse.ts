@@ -1,13 +1,10 @@
-import { z } from 'zod'
 import { configOptions, features } from '../kernels/features.ts'
-import type { FeatureState, ProbedFeature } from './types.ts'
-
-const lineSchema = z.object({ name: z.string(), state: z.enum(['supported', 'unsupported', 'unknown']), note: z.string().exactOptional() })
+import { probedFeatureSchema, type FeatureState, type ProbedFeature } from './types.ts'
 
 /** What the probe printed, one JSON object a line. Lines that are none, as one cut off when the program was killed, are left out. */
 export function parseProbe(stdout: string): ProbedFeature[] {
   return stdout.split('\n').flatMap((line) => {
-    const parsed = lineSchema.safeParse(fromJson(line))
+    const parsed = probedFeatureSchema.safeParse(fromJson(line))
     return parsed.success ? [parsed.data] : []
   })
 }

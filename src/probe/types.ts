@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** What a probe found; `unknown` is never a guess at one of the others. */
 export type FeatureState = 'supported' | 'unsupported' | 'unknown'
 
@@ -16,3 +18,13 @@ export interface FeatureTable {
   readonly kernel: { readonly name: string; readonly release: string; readonly line: string }
   readonly features: readonly ProbedFeature[]
 }
+
+/** One line of the probe's output. */
+export const probedFeatureSchema: z.ZodType<ProbedFeature> = z.object({ name: z.string(), state: z.enum(['supported', 'unsupported', 'unknown']), note: z.string().exactOptional() })
+
+/** Tables as they were saved. Keys of later versions are dropped. */
+export const featureTablesSchema: z.ZodType<FeatureTable[]> = z.array(z.object({
+  node: z.string(),
+  kernel: z.object({ name: z.string(), release: z.string(), line: z.string() }),
+  features: z.array(probedFeatureSchema),
+}))

@@ -19,8 +19,8 @@ const body = (page: string): string => page.slice(page.indexOf('<body>'), page.l
 test('no text of a run becomes markup, wherever it is shown', () => {
   const page = htmlReport([cell(
     {
-      id: hostile, kernel: hostile, release: hostile, agent: hostile, startedAt: hostile, command: hostile, error: hostile, outcome: 'error',
-      tests: (['passed', 'failed', 'skipped'] as const).map((status) => ({ suite: hostile, name: hostile, status, ms: 1, message: hostile, location: hostile })),
+      id: hostile, kernel: hostile, release: hostile, agent: hostile, startedAt: hostile, command: hostile, error: hostile, outcome: 'error', note: hostile, notRun: [{ suite: hostile, reason: hostile }],
+      tests: (['passed', 'failed', 'skipped'] as const).map((status) => ({ suite: hostile, name: hostile, status, ms: 1, message: hostile, location: hostile, notes: [hostile, hostile] })),
       timeline: [{ name: hostile, startMs: 0, ms: 1, ok: false, note: hostile }],
     },
     {
@@ -49,6 +49,16 @@ test('the embedded flows can be read back as they were', () => {
   const data = /<script type="application\/json">(.*?)<\/script>/s.exec(page)?.[1] ?? ''
   expect(data).not.toContain('<')
   expect(JSON.parse(data)).toEqual([[7, 'node1', 'drop', 'Policy denied', hostile, '', '</script>\u2028']])
+})
+
+test('a run that passed by refusing says so in its row; suites that were not run on it have their column and the reason', () => {
+  const refused = cell({ kernel: '4.4', note: 'refused, as expected: NOT OK', tests: [{ suite: 'refusal', name: 'says why', status: 'passed', ms: 1, notes: ['qdisc clsact: not supported'] }], notRun: [{ suite: 'tunnels', reason: 'the agent must refuse' }] })
+  const page = body(htmlReport([refused, cell({ tests: [passed] })]))
+  expect(page).toContain('<small class="note">refused, as expected: NOT OK</small>')
+  expect(page).toContain('<th scope="col">tunnels</th>')
+  expect(page).toContain('title="the agent must refuse">not run')
+  expect(page).toContain('not run: tunnels (the agent must refuse)')
+  expect(page).toContain('qdisc clsact: not supported')
 })
 
 test('the page loads nothing: no address in it leads out, and its policy forbids it', () => {
@@ -125,4 +135,19 @@ test('agents are told apart only where there are several', () => {
 
 test('no runs make a page that says so', () => {
   expect(htmlReport([])).toContain('no runs')
+})
+
+test('a kernel that is not available has a row that says why, and does not make the others less', () => {
+  const page = htmlReport([cell({ kernel: '4.4', outcome: 'unavailable', error: `kernel 4.4 is not in Debian; ${hostile}`, release: 'not resolved' }), cell({ kernel: '4.9', tests: [passed] }), cell({ kernel: '6.1', tests: [passed] })])
+  expect(page).toContain('<h1><span class="mark passed"')
+  expect(page).toContain('all 2 runs passed, 1 kernel not available')
+  expect(page).toMatch(/<tr><th scope="row">4\.4<\/th><td colspan="2"><a class="cell none" href="#run-1">not available: kernel 4\.4 is not in Debian/)
+  expect(page).not.toContain('What failed')
+})
+
+test('features that tell the kernels apart come first', () => {
+  const features = (state: 'supported' | 'unsupported'): ReportCell['features'] => [{ name: 'a same', state: 'supported' }, { name: 'b differs', state }]
+  const page = htmlReport([cell({ kernel: '4.9' }, { features: features('unsupported')! }), cell({ kernel: '6.1' }, { features: features('supported')! })])
+  expect(page).toContain('2 probed on 2 kernels, 1 differ')
+  expect(page.indexOf('b differs')).toBeLessThan(page.indexOf('a same'))
 })

@@ -5,7 +5,7 @@ import { inOrder, type Run } from './html/cells.ts'
 import { clientScript } from './html/client.ts'
 import { overview } from './html/failures.ts'
 import { featureMatrix } from './html/features.ts'
-import { duration, mark, moment, plural } from './html/format.ts'
+import { duration, mark, moment, plural, statusText } from './html/format.ts'
 import { html, trusted, type Markup } from './html/markup.ts'
 import { legend, matrix } from './html/matrix.ts'
 import { runSection } from './html/run.ts'
@@ -34,7 +34,7 @@ export function htmlReport(runs: readonly ReportCell[]): string {
 <section aria-labelledby="matrix"><h2 id="matrix" class="hidden">Kernel by suite</h2>${ordered.length > 0 && html`${matrix(ordered)}${legend()}`}</section>
 ${overview(ordered)}
 ${featureMatrix(ordered)}
-<section class="runs" aria-label="Runs">${ordered.map((run) => runSection(run, run.result.outcome !== 'passed' || ordered.length === 1))}</section>
+<section class="runs" aria-label="Runs">${ordered.map((run) => runSection(run, (run.result.outcome !== 'passed' && run.result.outcome !== 'unavailable') || ordered.length === 1))}</section>
 </main>
 <script>${trusted(script)}</script>
 </body></html>
@@ -42,21 +42,23 @@ ${featureMatrix(ordered)}
 }
 
 function headline(runs: readonly Run[]): Markup {
-  const first = runs.map((run) => run.result.startedAt).sort()[0]
+  const first = runs.map((run) => run.result.startedAt).filter(Boolean).sort()[0]
   const agents = [...new Set(runs.map((run) => run.result.agent))]
   const total = runs.reduce((ms, run) => ms + run.result.ms, 0)
   return html`<p class="brand">kernelbed</p><h1>${runs.length > 0 && mark(worst(runs))} ${verdict(runs)}</h1>
-${runs.length > 0 && html`<p class="facts">${counts(runs.flatMap((run) => run.result.tests))} · ${duration(total)} in all · agent ${agents.join(', ')} · ${first !== undefined && moment(first)}</p>`}`
+${runs.length > 0 && html`<p class="facts">${counts(runs.flatMap((run) => run.result.tests))} · ${duration(total)} in all · agent ${agents.join(', ')}${first !== undefined && ` · ${moment(first)}`}</p>`}`
 }
 
 /** `all 3 runs passed`, `1 of 3 runs passed`. */
 function verdict(runs: readonly Run[]): string {
-  const passed = runs.filter((run) => run.result.outcome === 'passed').length
   if (runs.length === 0) return 'no runs'
-  if (runs.length === 1) return `${runs[0]!.label}: ${runs[0]!.result.outcome}`
-  return passed === runs.length ? `all ${plural(runs.length, 'run')} passed` : `${passed} of ${plural(runs.length, 'run')} passed`
+  if (runs.length === 1) return `${runs[0]!.label}: ${statusText(runs[0]!.result.outcome)}`
+  const ran = runs.filter((run) => run.result.outcome !== 'unavailable')
+  const passed = ran.filter((run) => run.result.outcome === 'passed').length
+  const out = runs.length - ran.length
+  return `${passed === ran.length && passed > 1 ? `all ${plural(passed, 'run')} passed` : `${passed} of ${plural(ran.length, 'run')} passed`}${out > 0 ? `, ${plural(out, 'kernel')} not available` : ''}`
 }
 
 function worst(runs: readonly Run[]): RunResult['outcome'] {
-  return (['failed', 'error', 'stopped'] as const).find((outcome) => runs.some((run) => run.result.outcome === outcome)) ?? 'passed'
+  return (['failed', 'error', 'stopped', 'passed'] as const).find((outcome) => runs.some((run) => run.result.outcome === outcome)) ?? 'unavailable'
 }

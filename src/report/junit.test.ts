@@ -19,8 +19,19 @@ test('every test name carries its kernel, and text is escaped', () => {
   expect(xml).not.toContain('\u0007')
 })
 
+test('what a passed test found worth telling is in the XML', () => {
+  expect(junitXml([{ ...run, tests: [{ suite: 'refusal', name: 'refuses', status: 'passed', ms: 1, notes: ['msg="no" & <so>', 'two'] }] }])).toContain('<system-out>msg=&quot;no&quot; &amp; &lt;so&gt;\ntwo</system-out>')
+})
+
 test('a run that failed before its tests is an error in the XML, not an empty success', () => {
   const xml = junitXml([{ ...run, tests: [], error: 'node1 did not boot' }])
   expect(xml).toContain('errors="1"')
   expect(xml).toContain('node1 did not boot')
+})
+
+test('a kernel that is not available is skipped with the reason, not an error', () => {
+  const xml = junitXml([{ ...run, tests: [], outcome: 'unavailable', error: 'kernel 4.4 is not in Debian' }])
+  expect(xml).toContain('tests="1" failures="0" skipped="1" errors="0"')
+  expect(xml).toContain('<skipped message="not available: kernel 4.4 is not in Debian"/>')
+  expect(xml).not.toContain('<error')
 })

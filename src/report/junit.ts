@@ -7,7 +7,7 @@ const escape = (text: string): string =>
 
 /** JUnit XML of one or more runs; every test's name carries its kernel: `policy > drops … [6.1]`. Times are seconds. */
 export function junitXml(runs: readonly RunResult[]): string {
-  const suites = runs.flatMap((run) => [...suitesOf(run), ...(run.error === undefined ? [] : [errorSuite(run, run.error)])])
+  const suites = runs.flatMap((run) => [...suitesOf(run), ...(run.error === undefined ? [] : [runSuite(run, run.error)])])
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="kernelbed">\n${suites.join('\n')}\n</testsuites>\n`
 }
 
@@ -23,12 +23,15 @@ function suitesOf(run: RunResult): string[] {
 
 function caseOf(run: RunResult, test: TestResult): string {
   const open = `    <testcase classname="${escape(`${run.kernel}.${test.suite}`)}" name="${escape(`${test.name} [${run.kernel}]`)}" time="${(test.ms / 1000).toFixed(3)}"`
-  if (test.status === 'passed') return `${open}/>`
+  if (test.status === 'passed') return test.notes === undefined ? `${open}/>` : `${open}><system-out>${escape(test.notes.join('\n'))}</system-out></testcase>`
   if (test.status === 'skipped') return `${open}><skipped message="${escape(test.message ?? '')}"/></testcase>`
   return `${open}><failure message="${escape((test.message ?? 'failed').split('\n')[0]!)}">${escape(`${test.message ?? ''}${test.location ? `\nat ${test.location}` : ''}`)}</failure></testcase>`
 }
 
-function errorSuite(run: RunResult, error: string): string {
+/** What became of the run beside its tests: an error; a kernel that is not available, or a run that was stopped before it began, is skipped. */
+function runSuite(run: RunResult, error: string): string {
   const name = escape(`run [${run.kernel}]`)
-  return `  <testsuite name="${name}" tests="1" failures="0" skipped="0" errors="1" time="${(run.ms / 1000).toFixed(3)}" timestamp="${escape(run.startedAt)}">\n    <testcase classname="${escape(run.kernel)}.run" name="${name}"><error message="${escape(error.split('\n')[0]!)}">${escape(error)}</error></testcase>\n  </testsuite>`
+  const skipped = run.outcome === 'unavailable' || run.outcome === 'stopped'
+  const detail = skipped ? `<skipped message="${escape(`${run.outcome === 'unavailable' ? 'not available' : 'stopped'}: ${error}`)}"/>` : `<error message="${escape(error.split('\n')[0]!)}">${escape(error)}</error>`
+  return `  <testsuite name="${name}" tests="1" failures="0" skipped="${skipped ? 1 : 0}" errors="${skipped ? 0 : 1}" time="${(run.ms / 1000).toFixed(3)}" timestamp="${escape(run.startedAt)}">\n    <testcase classname="${escape(run.kernel)}.run" name="${name}" time="${(run.ms / 1000).toFixed(3)}">${detail}</testcase>\n  </testsuite>`
 }

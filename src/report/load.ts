@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { usageError } from '../core/errors.ts'
 import { findEvidence, type EvidenceFile, type LogTail } from './load/evidence.ts'
 import { loadFeatures, type Feature } from './load/features.ts'
-import { loadFlows, type FlowLog } from './load/flows.ts'
+import { loadFlows, MAX_ROWS, type FlowLog } from './load/flows.ts'
 import { runResultSchema } from './load/result-schema.ts'
 import type { RunResult } from './types.ts'
 
@@ -32,7 +32,7 @@ export interface ReportCell {
  * Reads a run folder. `reportDir` is where the report will be written (links are relative to it); default: the run folder itself.
  * Throws a usage error when the folder has no readable `result.json`; evidence that can't be read is named in the cell instead.
  */
-export function loadCell(runDir: string, reportDir: string = runDir): ReportCell {
+export function loadCell(runDir: string, reportDir: string = runDir, maxFlows: (result: RunResult) => number = () => MAX_ROWS): ReportCell {
   const dir = resolve(runDir)
   const unreadable: string[] = []
   const attempt = <T>(name: string, body: () => T | undefined): T | undefined => {
@@ -44,13 +44,21 @@ export function loadCell(runDir: string, reportDir: string = runDir): ReportCell
     }
   }
   const result = loadResult(dir)
-  const flows = attempt('monitor', () => loadFlows(join(dir, 'monitor')))
+  const flows = attempt('monitor', () => loadFlows(join(dir, 'monitor'), maxFlows(result)))
   const features = attempt('features.json', () => loadFeatures(join(dir, 'features.json')))
   const { logs, files } = findEvidence(dir, (path, why) => unreadable.push(`${path}: ${why}`))
   return { result, base: relative(resolve(reportDir), dir).split(sep).join('/') || '.', logs, files, unreadable, ...(flows ? { flows } : {}), ...(features ? { features } : {}) }
 }
 
-function loadResult(dir: string): RunResult {
+/** Of a run that passed, beside others, that many flows are in the page: it stays one that can be mailed. */
+const MAX_ROWS_PASSED = 1000
+
+/** Reads the folders of the runs of one report, which will be written to `reportDir`. Throws as loadCell does. */
+export const loadCells = (dirs: readonly string[], reportDir: string): ReportCell[] =>
+  dirs.map((dir) => loadCell(dir, reportDir, ({ outcome }) => (dirs.length > 1 && outcome === 'passed' ? MAX_ROWS_PASSED : MAX_ROWS)))
+
+/** `result.json` of a run folder. Throws a usage error when it is not there or is none. */
+export function loadResult(dir: string): RunResult {
   const file = join(dir, 'result.json')
   if (!existsSync(file)) throw usageError(`${dir} has no result.json`, 'give the folder of a finished run: .kernelbed/runs/<id>')
   let json: unknown

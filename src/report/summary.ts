@@ -1,12 +1,12 @@
-import type { RunResult, TestResult } from './types.ts'
+import type { NotRun, RunResult, TestResult } from './types.ts'
 
 const mark = { passed: '✓', failed: '✗', skipped: '-' } as const
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
-/** One line a test, as it is shown while the suites run. */
+/** One line a test, as it is shown while the suites run, and below it what the test found worth telling. */
 export function testLine(test: TestResult): string {
   const line = `${mark[test.status]} ${test.suite}: ${test.name} ${seconds(test.ms)}`
-  return test.status === 'skipped' && test.message ? `${line} (${test.message})` : line
+  return [test.status === 'skipped' && test.message ? `${line} (${test.message})` : line, ...(test.notes ?? []).map((note) => `      ${note}`)].join('\n')
 }
 
 /** What a person reads when a run has ended: failures in full, where the time went, where the evidence is, and the counts last. */
@@ -15,10 +15,15 @@ export function summary(run: RunResult, dir: string): string {
   const parts = failed.map((test) => [`✗ ${test.suite}: ${test.name}`, indent(test.message ?? 'failed'), ...(test.location ? [`    at ${test.location}`] : [])].join('\n'))
   if (run.error !== undefined) parts.push(run.error)
   parts.push(timeline(run))
-  parts.push(`kernel ${run.kernel} (${run.release}), agent ${run.agent}: ${counts(run.tests)} in ${seconds(run.ms)} — ${run.outcome}`)
+  if (run.notRun?.length) parts.push(notRunText(run.notRun))
+  parts.push(`kernel ${run.kernel} (${run.release}), agent ${run.agent}: ${counts(run.tests)} in ${seconds(run.ms)} — ${run.outcome}${run.note === undefined ? '' : `\n${run.note}`}`)
   parts.push(run.outcome === 'passed' ? `results: ${dir}` : `results and evidence: ${dir}\nrepeat it: ${run.command}`)
   return `\n${parts.join('\n\n')}\n`
 }
+
+/** `not run: connectivity, policy (the agent must refuse to start on 4.4)`, a line a reason. */
+export const notRunText = (suites: readonly NotRun[]): string =>
+  [...Map.groupBy(suites, ({ reason }) => reason)].map(([reason, same]) => `not run: ${same.map(({ suite }) => suite).join(', ')} (${reason})`).join('\n')
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ')
 

@@ -21,6 +21,7 @@ export default class SuiteReporter implements Reporter {
     const note = state === 'skipped' ? test.result() : undefined
     const message = errors?.length ? errors.map(messageOf).join('\n\n') : note && 'note' in note ? note.note : undefined
     const location = errors?.map(locationOf).find((found) => found !== undefined)
+    const notes = test.annotations().map(({ message: note }) => note)
     const result: TestResult = {
       suite: suiteOf(test.module),
       name: test.fullName,
@@ -28,8 +29,10 @@ export default class SuiteReporter implements Reporter {
       ms: Math.round(test.diagnostic()?.duration ?? 0),
       ...(message === undefined ? {} : { message }),
       ...(location === undefined ? {} : { location }),
+      ...(notes.length === 0 ? {} : { notes }),
     }
-    tell({ kind: 'test', result })
+    const startedAt = test.diagnostic()?.startTime
+    tell({ kind: 'test', result, ...(startedAt === undefined ? {} : { startedAt }) })
   }
 
   onTestModuleEnd(module: TestModule): void {

@@ -1,94 +1,108 @@
 import { join } from 'node:path'
-import { findDriver, type StartedAgent } from '../agent/index.ts'
-import { makeImagesDisk, startCluster, type StartedCluster } from '../cluster/index.ts'
+import { restoreCluster, saveControlPlane, startCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
-import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
-import { resolveKernel, type Kernel } from '../kernels/index.ts'
-import { assertHostMemory, chooseAccel, launchMachine, type Accel, type StartedMachine } from '../machine/index.ts'
-import { probeFeatures, saveFeatures, type FeatureTable } from '../probe/index.ts'
+import { explain } from '../core/errors.ts'
+import { inStep } from '../core/progress.ts'
+import { assertHostMemory, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
+import { prepare, type Prepared } from './prepare.ts'
+import { probeAll, probeRestored } from './probing.ts'
+import { findSnapshot, saveSnapshot, snapshotKey, type Snapshot } from './snapshots.ts'
+import type { Tell, Up } from './up.ts'
 
-/** Everything that is up when the suites begin; partial while a run comes up, so that its evidence can be gathered at any time. */
-export interface Up {
-  readonly kernel: Kernel
-  readonly machines: readonly StartedMachine[]
-  readonly wire: StartedWire
-  readonly cluster: StartedCluster
-  readonly agent: StartedAgent
-  /** What each machine's kernel can do; also in `features.json` of the run folder, as soon as it is known. */
-  readonly features: readonly FeatureTable[]
-  /** Reference of the workload image, which suites deploy. */
-  readonly workloadImage: string
+/**
+ * Takes a kernel all the way to a cluster with its agent. The first time stage after stage, and the result is saved; later from the saved one. What
+ * cannot be restored is booted, with a note. `tell` hears what is up so far.
+ */
+export async function bringUp(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Up> {
+  const prepared = await prepare(spec, options, ctx, tell)
+  assertHostMemory(prepared.nodes.map(({ name }) => ({ name, memoryMiB: options.memoryMiB })))
+  const key = options.snapshot ? await snapshotKey(prepared, options, ctx) : undefined
+  const told: Tell = (up) => tell({ kernels: prepared.nodes.map(({ kernel }) => kernel), workloadImage: prepared.workloadImage, ...up })
+  if (key === undefined) return boot(prepared, options, false, ctx, told)
+  const snapshot = findSnapshot(key, ctx) ?? (await bootAndSave(prepared, options, key, ctx, told))
+  try {
+    return await restore(prepared, options, snapshot, ctx, told)
+  } catch (error) {
+    if (ctx.signal.aborted) throw error
+    ctx.progress.note(`the snapshot could not be restored, so the machines boot: ${explain(error)}`)
+    snapshot.discard()
+    return boot(prepared, options, false, ctx, told)
+  }
 }
 
-/** What is made once and cached. */
-interface Prepared {
-  readonly kernel: Kernel
-  readonly kubernetes: Kubernetes
-  readonly image: GuestImage
-  readonly boot: BootFiles
-  readonly imagesDisk: string
-  readonly workloadImage: string
-  readonly accel: Accel
-}
+/** An attempt's context: what it starts can be ended without ending the run. */
+const within = (ctx: Context, name: string): Context => ({ ...ctx, registry: ctx.registry.child(name) })
 
-/** Takes a kernel all the way to a cluster with its agent, stage after stage. `tell` hears what is up so far. */
-export async function bringUp(spec: string, options: E2eOptions, ctx: Context, tell: (up: Partial<Up>) => void): Promise<Up> {
-  const driver = findDriver(options.agent)
-  const prepared = await prepare(spec, options, ctx, (kernel) => tell({ kernel }))
-  const { kernel, kubernetes, workloadImage } = prepared
+async function boot(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Up> {
   const wire = await startWire(ctx)
   const started: StartedMachine[] = []
-  tell({ kernel, wire, machines: started })
-  const machines = launchAll(prepared, wire, options, ctx, (machine) => started.push(machine))
-  const probing = probeAll(machines, kernel, ctx)
-  const cluster = await startCluster({ kubernetes, machines }, ctx)
-  tell({ kernel, wire, machines: started, cluster })
-  const agent = await driver.install(cluster, ctx, driverOptions(options))
-  tell({ kernel, wire, machines: started, cluster, agent })
-  await cluster.waitNodesReady()
-  return { kernel, machines: started, wire, cluster, agent, features: await probing, workloadImage }
+  tell({ wire, machines: started })
+  const machines = specsOf(prepared, options, savable, ctx).map((spec) => attached(wire, spec, started, launchMachine(spec, accelOf(prepared, spec), ctx), tell))
+  const probing = probeAll(machines, prepared, ctx)
+  const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
+  tell({ wire, machines: started, cluster })
+  const agent = await prepared.driver.install(cluster, ctx, prepared.agentOptions)
+  tell({ wire, machines: started, cluster, agent })
+  // Without an agent that runs there is no network, and nodes are never Ready.
+  if (!agent.settled) await cluster.waitNodesReady()
+  return upOf(prepared, { machines: started, wire, cluster, agent, features: await probing })
 }
 
-/** Beside the cluster's start, so that a run whose agent never starts has the table too. Machines that don't boot are left out: nobody waits for them. */
-async function probeAll(machines: readonly Promise<StartedMachine>[], kernel: Kernel, ctx: Context): Promise<FeatureTable[]> {
-  const settled = await Promise.allSettled(machines.map(async (machine) => probeFeatures(await machine, ctx, kernel.config === undefined ? {} : { config: kernel.config })))
-  const tables = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  if (tables.length) saveFeatures(ctx.dir, tables)
-  return tables
+/** Boots, saves, and ends what was booted: the run goes on from the snapshot, as every later one does. */
+async function bootAndSave(prepared: Prepared, options: E2eOptions, key: string, ctx: Context, tell: Tell): Promise<Snapshot> {
+  const attempt = within(ctx, 'the cluster that is saved')
+  const { machines, cluster, agent, features } = await boot(prepared, options, true, attempt, tell)
+  const snapshot = await saveSnapshot(key, { agent, features }, ctx, (dir) => inStep(ctx.progress, 'save a snapshot', async (step) => {
+    step.update('machines')
+    await pauseMachines(machines, attempt)
+    await Promise.all(machines.map((machine) => saveMachine(machine, dir(machine.name), attempt)))
+    step.update('control plane')
+    await saveControlPlane(cluster, dir('cluster'), attempt)
+  }))
+  tell({})
+  await attempt.registry.releaseAll()
+  return snapshot
 }
 
-const driverOptions = (options: E2eOptions): { fault?: string } => (options.fault === undefined ? {} : { fault: options.fault })
-
-async function prepare(spec: string, options: E2eOptions, ctx: Context, found: (kernel: Kernel) => void): Promise<Prepared> {
-  await ensureHostTools(ctx)
-  // The kernel first: what is wrong with it should be said before the long builds begin.
-  const kernel = await resolveKernel(spec, options.modules === undefined ? {} : { modules: options.modules }, ctx)
-  found(kernel)
-  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
-  const image = await ensureGuestImage(kubernetes, ctx)
-  const [boot, pause, workload, agent, accel] = await Promise.all([
-    ensureBootFiles(kernel, ctx),
-    ensurePauseImage(ctx),
-    ensureWorkloadImage(ctx),
-    findDriver(options.agent).prepareImages(ctx, driverOptions(options)),
-    chooseAccel(ctx, kernel, options.accel),
-  ])
-  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
-  return { kernel, kubernetes, image, boot, imagesDisk, workloadImage: workload.ref, accel }
+async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapshot, ctx: Context, tell: Tell): Promise<Up> {
+  const attempt = within(ctx, 'the restored cluster')
+  try {
+    return await inStep(ctx.progress, 'restore the cluster', async () => {
+      const wire = await startWire(attempt)
+      const started: StartedMachine[] = []
+      tell({ wire, machines: started })
+      const cluster = await restoreCluster({
+        kubernetes: prepared.kubernetes,
+        saved: join(snapshot.dir, 'cluster'),
+        machines: (controlPlane) => specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane), tell)),
+      }, attempt)
+      const features = await probeRestored(started, snapshot.features, prepared, attempt)
+      return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent, features })
+    })
+  } catch (error) {
+    tell({})
+    await attempt.registry.releaseAll()
+    throw error
+  }
 }
 
-/** Boots the machines side by side and connects each to the wire; all memory is asked for before any starts. */
-function launchAll(prepared: Prepared, wire: StartedWire, options: E2eOptions, ctx: Context, up: (machine: StartedMachine) => void): Promise<StartedMachine>[] {
-  const { kernel, image, boot, imagesDisk, accel } = prepared
-  const names = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
-  assertHostMemory(names.map((name) => ({ name, memoryMiB: options.memoryMiB })))
-  return names.map(async (name, i) => {
-    const wireSocket = join(ctx.sockets, `${name}.wire`)
-    const machine = await launchMachine({ name, index: i + 1, kernel, image, boot, imagesDisk, wireSocket, memoryMiB: options.memoryMiB, cpus: options.cpus }, accel, ctx)
-    up(machine)
-    await wire.attach(name, wireSocket)
-    return machine
-  })
+const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Up, 'kernels' | 'workloadImage'>): Up => ({ kernels: nodes.map(({ kernel }) => kernel), workloadImage, ...rest })
+
+const accelOf = ({ nodes }: Prepared, { index }: MachineSpec) => nodes[index - 1]!.accel
+
+const specsOf = ({ nodes, image, imagesDisk }: Prepared, options: E2eOptions, savable: boolean, ctx: Context): MachineSpec[] =>
+  nodes.map(({ name, kernel, boot, accel }, i) => ({ name, index: i + 1, kernel, image, boot, imagesDisk, wireSocket: join(ctx.sockets, `${name}.wire`), memoryMiB: options.memoryMiB, cpus: options.cpus ?? defaultCpus[accel], savable }))
+
+/** Emulated processors run in turn on one thread (src/machine/qemu.ts), so a second one only makes each wait for the other. */
+const defaultCpus: Record<Accel, number> = { kvm: 2, tcg: 1 }
+
+/** Connects a machine to the wire as soon as it is there. */
+async function attached(wire: StartedWire, { name, wireSocket }: MachineSpec, started: StartedMachine[], starting: Promise<StartedMachine>, tell: Tell): Promise<StartedMachine> {
+  const machine = await starting
+  started.push(machine)
+  tell({ wire, machines: started })
+  await wire.attach(name, wireSocket)
+  return machine
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { $ } from 'zx'
 import { z } from 'zod'
 import { ensureHostTools, ensureKubernetes } from '../image/index.ts'
-import { runKernel } from './e2e.ts'
+import { runCell } from './cell.ts'
 import { parseE2e } from './options.ts'
 import { projectDir } from './places.ts'
 import { openSession } from './session.ts'
@@ -43,6 +43,7 @@ async function programs(): Promise<string> {
   const session = openSession()
   try {
     await ensureHostTools(session.ctx)
+    await ensureHostTools(session.ctx, 'tests')
     return (await ensureKubernetes(undefined, session.ctx)).bin
   } finally {
     await session.end()
@@ -69,7 +70,7 @@ async function unitTests(kubernetes: string): Promise<Part> {
 async function endToEnd(name: string, argv: readonly string[], expected: number): Promise<Part> {
   process.stdout.write(`— ${name}\n`)
   const options = parseE2e(argv)!
-  const { result, code } = await runKernel(options.kernels[0]!, options)
+  const { result, code } = await runCell(options.cells[0]!, options)
   const failed = result.tests.filter((test) => test.status === 'failed').length
   const passed = result.tests.filter((test) => test.status === 'passed').length
   if (expected === 0) return { name, passed, failed: code === 0 ? 0 : Math.max(1, failed) }

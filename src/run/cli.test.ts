@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { catalogueNames } from '../kernels/index.ts'
 import { projectDir } from './places.ts'
 
 const work = mkdtempSync(join(tmpdir(), 'kb-cli-'))
@@ -21,7 +22,10 @@ test.each([
   ['an unknown flag', ['--kernal', '6.1'], /unknown option '--kernal' \(did you mean "?--kernel/i],
   ['an unknown agent', ['--agent', 'lsh'], /unknown agent "lsh" \(did you mean "lash"\?\)/],
   ['an unknown fault', ['--fault', 'policy-forgets-drops'], /unknown fault .*did you mean "policy-forgets-drop"/],
+  ['a suite that no kernel asked for can run', ['--kernel', '6.1', '--suite', 'refusal'], /no suite to run on 6\.1: refusal: the agent must work on 6\.1.*connectivity/s],
   ['a number that is none', ['--nodes', 'two'], /--nodes.*whole number from 1 to 9/s],
+  ['no job at all', ['--jobs', '0'], /--jobs.*whole number from 1 to 64/s],
+  ['two kernels of one name', ['--kernel', '6.1', '--kernel', '6.1'], /two kernels are called 6\.1\n.*a name of its own/],
   ['a stray word', ['6.1'], /too many arguments/],
   ['a kernel file that is not there', ['--kernel', './no-such-image'], /no-such-image/],
 ])('%s: exit code 2, what is wrong, nothing started', async (_what, args, message) => {
@@ -58,4 +62,14 @@ test('help lists every flag and starts nothing', async () => {
   for (const flag of ['--kernel', '--modules', '--agent', '--suite', '--keep']) expect(text).toContain(flag)
   expect(code).toBe(0)
   expect(started).toBe(false)
+})
+
+test('the matrix is one line of JSON for GitHub, and a list for people that leaves no kernel out', async () => {
+  const { text, code } = await run('matrix', '--json', '--kernel', '6.1,6.12', '--suite', 'policy')
+  expect(JSON.parse(text)).toEqual({ include: ['6.1', '6.12'].map((kernel) => ({ kernel, command: `npm run e2e -- --kernel ${kernel} --suite policy` })) })
+  expect(text).not.toContain('\n')
+  expect(code).toBe(0)
+  const list = await run('matrix')
+  expect(list.text.split('\n').map((line) => line.split(' ')[0])).toEqual(catalogueNames)
+  expect(list.started).toBe(false)
 })

@@ -19,10 +19,12 @@ export function writeKept(dir: string, held: Registry['held']): void {
   writeFileSync(join(dir, 'kept.json'), JSON.stringify(held, undefined, 2))
 }
 
-/** Ids of runs that were left up, oldest first. */
+/** Ids of runs that were left up, oldest first; of a matrix's cell `<id>/<cell>`. */
 export function keptRuns(): string[] {
   if (!existsSync(runsDir())) return []
-  return readdirSync(runsDir()).filter((id) => existsSync(join(runsDir(), id, 'kept.json'))).sort()
+  const below = (id: string): string[] => readdirSync(join(runsDir(), id), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(id, entry.name))
+  const runs = readdirSync(runsDir())
+  return [...runs, ...runs.flatMap(below)].filter((id) => existsSync(join(runsDir(), id, 'kept.json'))).sort()
 }
 
 /** The kept run that was named, or the newest. Throws a usage error when there is none. */

@@ -5,16 +5,22 @@ import { findDriver } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
-import { checkKernelSpec } from '../kernels/index.ts'
+import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
+import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
 import { projectDir } from './places.ts'
 
 /** What `npm run e2e` was asked to do; every name in it is known to exist. */
 export interface E2eOptions {
-  /** Kernels to run on, one after the other: catalogue lines, paths, or `name=path`. */
-  readonly kernels: readonly string[]
+  /** What to run on, in the order of results. */
+  readonly cells: readonly PlannedCell[]
+  /** Cells side by side; absent: as many as the host has room for. */
+  readonly jobs?: number
   readonly modules?: string
+  /** Kernels that no known key signs are taken, recorded, and held to from then on. */
+  readonly trustOnFirstUse: boolean
   readonly agent: string
   /** Seeded fault of the agent, when its driver knows any. */
   readonly fault?: string
@@ -25,10 +31,23 @@ export interface E2eOptions {
   /** Only tests whose name matches this pattern. */
   readonly test?: string
   readonly nodes: number
+  /** Kernel of each machine, when they differ; `cells` is then one. */
+  readonly mixed?: readonly string[]
+  /** Begin from a saved cluster, or save one. */
+  readonly snapshot: boolean
   readonly memoryMiB: number
-  readonly cpus: number
+  /** Of each machine; absent: what suits its acceleration. */
+  readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
+}
+
+/** The one cell of a cluster whose machines have different kernels. */
+function mixedCell(kernels: readonly string[], suites: readonly string[], known: readonly string[], options: KernelOptions): PlannedCell {
+  const names = kernels.map((kernel) => nameOf(kernel, options))
+  checkMixed(kernels, options)
+  checkSuites(suites, known, kernels, options)
+  return { name: new Set(kernels).size > 1 ? names.join('+') : names[0]!, kernel: kernels.join(',') }
 }
 
 /** Names of the suites there are. */
@@ -43,20 +62,34 @@ const whole = (min: number, max: number) => (value: string): number => {
   return n
 }
 
-function command(): Command {
-  return new Command('npm run e2e --')
-    .description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
-    .option('--kernel <name|path>', 'catalogue line (6.1), a bzImage by path, or name=path; repeatable', collect, [])
-    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
+const MOST_NODES = 9
+
+/** `3`, or `4.9,6.1`: a number alone counts machines. */
+function nodesOption(value: string): number | readonly string[] {
+  if (/^-?\d*$/.test(value)) return whole(1, MOST_NODES)(value)
+  const kernels = collect(value, [])
+  if (kernels.length === 1 && /^[a-z]+$/i.test(value) && !catalogueNames.includes(value)) throw new InvalidArgumentError(`takes a whole number from 1 to ${MOST_NODES}, or the kernel of each machine: 4.9,6.1.`)
+  if (kernels.length < 1 || kernels.length > MOST_NODES) throw new InvalidArgumentError(`takes 1 to ${MOST_NODES} kernels.`)
+  return kernels
+}
+
+/** The flags of `npm run e2e`, which `npm run matrix` takes too. */
+export function e2eFlags(program: Command): Command {
+  return program
+    .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
+    .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
+    .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
     .option('--agent <name>', 'agent driver', 'lash')
     .option('--fault <name>', 'build the agent with one seeded fault')
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
     .option('-t, --test <pattern>', 'run only tests whose name matches')
-    .option('--nodes <n>', 'number of machines', whole(1, 9), 2)
+    .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
+    .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
-    .option('--cpus <n>', 'CPUs of a machine', whole(1, 16), 2)
+    .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
+    .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(false)
 }
@@ -66,13 +99,20 @@ function command(): Command {
  * known one; nothing has been started then. Returns undefined when help was asked for.
  */
 export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
-  const parsed = parseFlags(command(), argv)
-  if (!parsed) return undefined
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number; memory: number; cpus: number; accel?: Accel; keep: boolean }>()
-  const kernels = raw.kernel.length ? raw.kernel : ['6.1']
-  for (const spec of kernels) checkKernelSpec(spec, raw.modules === undefined ? {} : { modules: raw.modules })
+  const program = new Command('npm run e2e --').description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
+  const parsed = parseFlags(e2eFlags(program), argv)
+  return parsed && e2eOptions(parsed, ['6.1'])
+}
+
+/** Checked options of parsed flags. `kernels` are those to run on when none is named. */
+export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
+  if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
+  const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
+  const cells = mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const driver = findDriver(raw.agent)
   if (raw.fault !== undefined) {
     const { faults } = driver
@@ -80,17 +120,21 @@ export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
   }
   checkKubernetesSpec(raw.kubernetes)
   return {
-    kernels,
+    cells,
     agent: raw.agent,
     suites: raw.suite,
-    nodes: raw.nodes,
+    nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
+    ...(mixed ? { mixed } : {}),
+    snapshot: raw.snapshot,
     memoryMiB: raw.memory,
-    cpus: raw.cpus,
+    ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
+    trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
+    ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
   }
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ownerVariable, sweepProcesses } from '../core/owned.ts'
-import { LineProgress } from '../core/progress.ts'
+import { LineProgress, type Progress } from '../core/progress.ts'
 import { Reaper } from '../core/reaper.ts'
 import { Registry } from '../core/registry.ts'
 import type { Context } from '../core/context.ts'
@@ -13,7 +13,9 @@ import { cacheDir, runsDir } from './places.ts'
 export interface Session {
   readonly id: string
   readonly ctx: Context
-  readonly progress: LineProgress
+  readonly progress: Progress
+  /** The process that cleans up after this one; it ends when everything is gone. */
+  readonly reaper: number | undefined
   /** Why the run was asked to stop (`SIGINT`, …), if it was. */
   readonly stopped: string | undefined
   /** Ends everything the run started. */
@@ -24,10 +26,20 @@ export interface Session {
 
 const newId = (): string => `${new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)}-${randomBytes(2).toString('hex')}`
 
+export interface SessionOptions {
+  /** Id and folder, for a cell of a matrix; default: a new id, and its folder in `.kernelbed/runs`. */
+  readonly place?: { readonly id: string; readonly dir: string }
+  /** Default: plain lines on stderr. */
+  readonly progress?: Progress
+  /** Hears that the run was asked to stop. Default: a line on stderr. */
+  readonly say?: (line: string) => void
+}
+
 /** Makes the run's folder and its owner. The reaper runs from here on. */
-export function openSession(): Session {
-  const id = newId()
-  const dir = join(runsDir(), id)
+export function openSession(options: SessionOptions = {}): Session {
+  const id = options.place?.id ?? newId()
+  const dir = options.place?.dir ?? join(runsDir(), id)
+  const say = options.say ?? ((line) => process.stderr.write(`\n${line}\n`))
   mkdirSync(join(dir, 'logs'), { recursive: true })
   const reaper = new Reaper(id)
   process.env[ownerVariable] = id
@@ -37,7 +49,7 @@ export function openSession(): Session {
   const stop = (why: string): void => {
     if (stopped !== undefined) return
     stopped = why
-    process.stderr.write(`\n${why}: stopping; everything started is being ended\n`)
+    say(`${why}: stopping; everything started is being ended`)
     abort.abort()
   }
   const ignore = listenForStop(stop)
@@ -47,7 +59,7 @@ export function openSession(): Session {
   const state = ['etcd', 'control-plane', 'pki', 'ssh', 'kubeconfig', 'run.json'].map((name) => join(dir, name))
   const claim = registry.claim('state of the cluster', () => state.forEach((path) => rmSync(path, { recursive: true, force: true })))
   for (const path of state) claim.hold({ kind: 'path', path })
-  const progress = new LineProgress()
+  const progress = options.progress ?? new LineProgress()
   process.env['KERNELBED_JOURNAL'] = join(dir, 'commands.log')
   const close = async (): Promise<void> => {
     ignore()
@@ -56,6 +68,7 @@ export function openSession(): Session {
   return {
     id,
     progress,
+    reaper: reaper.pid,
     ctx: { registry, progress, dir, sockets, cache: cacheDir(), signal: abort.signal },
     get stopped() {
       return stopped

@@ -14,6 +14,10 @@ export interface SuitesOptions {
   readonly suites: readonly string[]
   readonly test?: string
   readonly onResult: (result: TestResult) => void
+  /** A suite was collected: how many tests it will run, skipped ones included. */
+  readonly onSuite?: (suite: string, tests: number) => void
+  /** Time of day when the run began; tests' starts are told relative to it. */
+  readonly began: Date
 }
 
 export interface SuitesOutcome {
@@ -45,9 +49,11 @@ export async function runSuites(options: SuitesOptions, ctx: Context): Promise<S
   for await (const line of createInterface({ input: child.stdio[3] as Readable })) {
     const message = JSON.parse(line) as SuiteMessage
     if (message.kind === 'test') {
-      tests.push(message.result)
-      options.onResult(message.result)
-    } else if (message.kind === 'error') errors.push(message.message)
+      const result = message.startedAt === undefined ? message.result : { ...message.result, startMs: Math.max(0, Math.round(message.startedAt - options.began.getTime())) }
+      tests.push(result)
+      options.onResult(result)
+    } else if (message.kind === 'suite') options.onSuite?.(message.suite, message.tests)
+    else if (message.kind === 'error') errors.push(message.message)
     else if (message.kind === 'end') end = message.ok
   }
   const code = await closed

@@ -27,7 +27,7 @@ export const agentFlags: Flags = {
   'node-name': { type: 'string', default: '', usage: 'Name of this Node; default: K8S_NODE_NAME, then the host name' },
   'object-file': { type: 'string', default: '/opt/lash/lash.o', usage: 'The compiled datapath' },
   'service-cidr': { type: 'string', default: '10.96.0.0/16', usage: 'Prefix of all cluster IPs' },
-  'skip-kernel-check': { type: 'bool', default: 'false', usage: 'Start on kernels that are too old' },
+  'skip-kernel-check': { type: 'bool', default: 'false', usage: 'Go on where the kernel is too old, to the errors of the loader' },
   'socket-path': { type: 'string', default: '/var/run/cilium/cilium.sock', usage: 'Socket of the agent\'s API' },
   'state-dir': { type: 'string', default: '/var/run/cilium/state', usage: 'Where endpoints are written down' },
   tunnel: { type: 'string', default: 'vxlan', usage: 'Encapsulation between nodes; only vxlan' },

@@ -68,16 +68,17 @@ export interface LoadedProgram { fd: number; /** The verifier's own count of ins
 
 /**
  * Loads a tc program. When the verifier refuses, it is asked once more for its log; the message has the log's end and the error the whole of it.
- * @param stats ask for the log on success too
+ * @param options.stats ask for the log on success too
+ * @param options.logBytes room for the log: the kernel allocates as much at each load with one
  */
-export function loadProgram(name: string, instructions: Buffer, license: string, stats = false): LoadedProgram {
+export function loadProgram(name: string, instructions: Buffer, license: string, { stats = false, logBytes = LOG_SIZE }: { stats?: boolean; logBytes?: number } = {}): LoadedProgram {
   return withMemory(instructions.length, (code) => {
     instructions.copy(code.bytes)
     scratch.bytes.write(`${license}\0`, AREA.value)
     const count = instructions.length / 8
-    const { fd, processed } = stats ? withMemory(LOG_SIZE, (log) => ({ fd: load(code, count, log), processed: processedIn(logText(log)) }))
+    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(code, count, log), processed: processedIn(logText(log)) }))
       : { fd: load(code, count), processed: undefined }
-    if (fd < 0) throw refused(name, -fd, code, count)
+    if (fd < 0) throw refused(name, -fd, code, count, logBytes)
     return { fd, processed }
   })
 }
@@ -105,8 +106,8 @@ function logText(log: Memory): string {
   return log.bytes.toString('utf8', 0, log.bytes.indexOf(0))
 }
 
-function refused(name: string, code: number, program: Memory, count: number): DatapathError {
-  const text = withMemory(LOG_SIZE, (log) => {
+function refused(name: string, code: number, program: Memory, count: number, logBytes: number): DatapathError {
+  const text = withMemory(logBytes, (log) => {
     load(program, count, log)
     return logText(log)
   })

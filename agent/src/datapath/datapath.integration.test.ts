@@ -8,7 +8,9 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseElf, type ElfObject } from './elf.ts'
 import { TRACE_POINT, TRACE_STATE } from './events.ts'
+import { requireFeatures } from './probe.ts'
 import { Lab, type Agent, type Helper, type LabNode, type Pod } from './testing/lab.ts'
 import type { ConntrackEntry, Datapath, ServiceSpec } from './types.ts'
 
@@ -59,6 +61,19 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     await w.lab.close()
     fs.rmSync(folder, { recursive: true })
   }, 60_000)
+
+  test('all that the kernel lacks is told, with its own answers, and this namespace is left as it was', () => {
+    const object = parseElf(fs.readFileSync(path.join(folder, 'lash.o')))
+    const links = execFileSync('ip', ['-br', 'link'], { encoding: 'utf8' })
+    requireFeatures(object)
+    const call = Buffer.from([0x85, 0, 0, 0, 0x0f, 0x27, 0, 0]) // helper 9999
+    const odd: ElfObject = {
+      ...object, maps: new Map([...object.maps, ['odd', { type: 999, keySize: 4, valueSize: 4, maxEntries: 1, flags: 0 }]]),
+      programs: [...object.programs, { name: 'odd_program', section: 'tc/odd', instructions: call, relocations: [] }],
+    }
+    expect(() => requireFeatures(odd)).toThrow(/^BPF map type number 999: not supported by this kernel \(BPF_MAP_CREATE: E\w+\); needed by odd\nBPF helper number 9999: not supported by this kernel \(BPF_PROG_LOAD: EINVAL, invalid func .*9999\); needed by odd_program$/)
+    expect(execFileSync('ip', ['-br', 'link'], { encoding: 'utf8' })).toBe(links)
+  })
 
   test('a pod has its address, and a route to everything by its router', () => {
     const show = (...args: string[]): string => execFileSync('ip', ['-n', w.client.netns, ...args], { encoding: 'utf8' })

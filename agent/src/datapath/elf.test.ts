@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseElf, relocate, type ElfObject } from './elf.ts'
+import { helperNeeds, mapNeeds } from './needs.ts'
 
 const bpf = path.join(import.meta.dirname, '../../bpf')
 const clang = ['clang-14', 'clang'].find((name) => {
@@ -29,6 +30,10 @@ describe.skipIf(clang === undefined)('the compiled object', () => {
     object = parseElf(compile(path.join(bpf, 'lash.c')))
   })
   afterAll(() => fs.rmSync(folder, { recursive: true }))
+
+  test('needs nothing of the kernel whose version is not known here', () => {
+    expect([...helperNeeds(object), ...mapNeeds(object)].filter(({ since }) => since === undefined)).toEqual([])
+  })
 
   test('has the programs, maps and license that the loader looks for', () => {
     expect(object.programs.map(({ name, section }) => [name, section])).toEqual([

@@ -32,3 +32,32 @@ export function systemError(what: string, errno: number, hint?: string): Datapat
   const advice = hint ?? (errno === os.constants.errno.EPERM || errno === os.constants.errno.EACCES ? 'run as root, in a privileged container' : undefined)
   return new DatapathError(`${what}: ${errnoName(errno)}${advice === undefined ? '' : `; ${advice}`}`, { errno })
 }
+
+/** Something the datapath needs and the kernel refused when it was tried. */
+export interface MissingFeature {
+  /** `qdisc clsact`, `BPF helper skb_load_bytes`. */
+  readonly feature: string
+  /** What was asked of the kernel, and its answer: `RTM_NEWQDISC: ENOENT`. */
+  readonly answer: string
+  /** Linux version that brought it; undefined when it isn't known here. */
+  readonly since: string | undefined
+  /** Parts of the datapath that need it: `from_container, lb4`. */
+  readonly usedBy?: readonly string[]
+}
+
+/** `qdisc clsact: not supported by this kernel (RTM_NEWQDISC: ENOENT); came with 4.5`: what is missing, the kernel's own answer, and where it is found. */
+export function missingLine({ feature, answer, since, usedBy }: MissingFeature): string {
+  const used = usedBy === undefined ? '' : `; needed by ${usedBy.join(', ')}`
+  return `${feature}: not supported by this kernel (${answer})${since === undefined ? '' : `; came with ${since}`}${used}`
+}
+
+/** The kernel lacks what the datapath needs: the message has a line for each feature. */
+export class KernelLacks extends DatapathError {
+  readonly missing: readonly MissingFeature[]
+
+  constructor(missing: readonly MissingFeature[]) {
+    super(missing.map(missingLine).join('\n'))
+    this.name = 'KernelLacks'
+    this.missing = missing
+  }
+}

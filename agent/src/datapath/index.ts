@@ -13,7 +13,7 @@ import { listAddresses, setFilter, withNetlink } from './rtnetlink.ts'
 import { raiseMemlock } from './system.ts'
 import type { DatapathConfig } from './types.ts'
 
-export { DatapathError } from './errors.ts'
+export { DatapathError, KernelLacks } from './errors.ts'
 export { decodeEvent, type MonitorMessage } from './events.ts'
 export { uninstallDatapath } from './uninstall.ts'
 
@@ -30,13 +30,14 @@ function readObject(file: string): ElfObject {
  * Makes the node's devices and maps, loads the programs and attaches them, to the interfaces of known endpoints too. What an earlier
  * process left pinned goes on being used, and its programs serve every packet until the new ones do. Programs outlive this process.
  *
- * Works in the network namespace of the calling thread. Throws DatapathError; for a kernel that lacks something, with a line for each thing.
+ * Works in the network namespace of the calling thread. Throws DatapathError; KernelLacks, before anything is touched, for a kernel that
+ * lacks what the object or its devices need.
  * @param options.stats have the verifier count what it processed, into `programInfo`
  */
 export async function openDatapath(config: DatapathConfig, options: { stats?: boolean } = {}): Promise<LoadedDatapath> {
   raiseMemlock()
-  requireFeatures()
   const object = readObject(config.objectFile)
+  requireFeatures(object)
   const folder = openPinFolder(config.bpffs)
   const possible = cpus('possible').length
   const maps = openMaps(object, folder, possible)

@@ -50,7 +50,7 @@ export function loadPrograms(object: ElfObject, maps: ReadonlyMap<string, BpfMap
   if (shape === undefined) throw new DatapathError(`the BPF object has no map ${CALLS}`)
   const calls = new BpfMap(CALLS, createMap(CALLS, shape), shape, cpus)
   const descriptors = new Map([...[...maps].map(([name, map]) => [name, map.fd] as const), [CALLS, calls.fd] as const])
-  const loaded = object.programs.map((program) => ({ program, ...loadProgram(program.name, relocate(program, descriptors), object.license, stats) }))
+  const loaded = object.programs.map((program) => ({ program, ...loadProgram(program.name, relocate(program, descriptors), object.license, { stats }) }))
   for (const { program, fd } of loaded) {
     const index = tailIndex(program)
     if (index !== undefined) calls.update(u32Key(index), u32Key(fd))

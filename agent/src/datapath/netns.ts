@@ -1,7 +1,7 @@
 /** Entering another network namespace for one synchronous stretch. */
 import fs from 'node:fs'
 import { DatapathError, systemError } from './errors.ts'
-import { errno, setns } from './system.ts'
+import { errno, setns, unshare } from './system.ts'
 
 const CLONE_NEWNET = 0x40000000
 
@@ -18,10 +18,15 @@ export function openNetns(path: string): number {
  * Runs inside the namespace of the descriptor. Only the calling (main) thread changes over, so `run` must be synchronous: anything
  * awaited would leave the event loop in the pod.
  */
-export function inNetns<T>(fd: number, run: () => T): T {
+export const inNetns = <T>(fd: number, run: () => T): T => away('entering a network namespace', () => setns(fd, CLONE_NEWNET), run)
+
+/** Runs inside a namespace made for it, synchronously; what it makes there goes with it. */
+export const inNewNetns = <T>(run: () => T): T => away('making a network namespace', () => unshare(CLONE_NEWNET), run)
+
+function away<T>(what: string, leave: () => number, run: () => T): T {
   const home = fs.openSync('/proc/thread-self/ns/net', 'r')
   try {
-    if (setns(fd, CLONE_NEWNET) < 0) throw systemError('entering a network namespace', errno())
+    if (leave() < 0) throw systemError(what, errno())
     try {
       return run()
     } finally {

@@ -1,57 +1,92 @@
-/** What the kernel must have, tried out rather than concluded from its version. */
+/** What the kernel must have, tried out one by one rather than concluded from its version, so that everything missing is told at once. */
 import fs from 'node:fs'
 import os from 'node:os'
-import { MAP_TYPE, createMap, loadProgram } from './bpf.ts'
-import { DatapathError } from './errors.ts'
-import { addClsact, deleteClsact, requireLink, withNetlink } from './rtnetlink.ts'
+import { hasFault } from '../fault.ts'
+import { createMap, loadProgram } from './bpf.ts'
+import type { ElfObject } from './elf.ts'
+import { DatapathError, errnoName, KernelLacks, type MissingFeature } from './errors.ts'
+import { helperNeeds, mapNeeds, type HelperNeed, type MapNeed } from './needs.ts'
+import { inNewNetns } from './netns.ts'
+import { addIngressFilter, addQdisc, addVeth, addVxlan, requireLink, withNetlink } from './rtnetlink.ts'
 
-/** A program that does nothing but call a helper: `r1..r5 = 0 or ctx; call helper; r0 = 0; exit`. */
-function callHelper(helper: number): Buffer {
-  const instruction = (code: number, registers: number, imm: number): Buffer => {
+interface Feature extends Omit<MissingFeature, 'answer'> {
+  /** The request that tells, as the kernel names it: `RTM_NEWQDISC`. */
+  readonly request: string
+  /** Throws DatapathError with the kernel's errno when it refuses. */
+  readonly attempt: () => void
+}
+
+/** Devices are tried in a network namespace of their own: nothing of the node is touched, and nothing has to be removed. */
+const DEVICES: readonly Feature[] = [
+  { feature: 'veth pairs', since: '2.6.24', request: 'RTM_NEWLINK', attempt: () => withNetlink((netlink) => addVeth(netlink, { name: 'lash0', mac: '02:00:00:00:00:01', mtu: 1500 }, { name: 'lash1', mac: '02:00:00:00:00:02', mtu: 1500 })) },
+  { feature: 'VXLAN devices with the key in the packet\'s metadata', since: '4.3', request: 'RTM_NEWLINK', attempt: () => withNetlink((netlink) => addVxlan(netlink, 'lash_vxlan', 8472, 1450)) },
+  { feature: 'tc filter bpf with direct action', since: '4.4', request: 'RTM_NEWTFILTER', attempt: () => withNetlink(tryDirectAction) },
+  { feature: 'qdisc clsact', since: '4.5', request: 'RTM_NEWQDISC', attempt: () => withNetlink((netlink) => addQdisc(netlink, requireLink(netlink, 'lo').ifindex)) },
+]
+
+/** On the old ingress qdisc, which is there without clsact too; it is in the place of clsact, so it gets a device of its own. */
+function tryDirectAction(netlink: Parameters<typeof addQdisc>[0]): void {
+  addVeth(netlink, { name: 'lash2', mac: '02:00:00:00:00:03', mtu: 1500 }, { name: 'lash3', mac: '02:00:00:00:00:04', mtu: 1500 })
+  const { ifindex } = requireLink(netlink, 'lash2')
+  addQdisc(netlink, ifindex, 'ingress')
+  const { fd } = loadProgram('probe', program(), 'GPL')
+  try {
+    addIngressFilter(netlink, ifindex, { name: 'probe', fd })
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+const mapFeature = ({ name, since, shape, usedBy }: MapNeed): Feature => ({
+  feature: `BPF map type ${name}`, since, usedBy, request: 'BPF_MAP_CREATE', attempt: () => fs.closeSync(createMap('probe', { ...shape, maxEntries: 1 })),
+})
+
+const helperFeature = ({ id, name, since, usedBy }: HelperNeed): Feature => ({
+  feature: `BPF helper ${name}`, since, usedBy, request: 'BPF_PROG_LOAD', attempt: () => tryHelper(id),
+})
+
+/** Called with arguments that hardly any helper takes: the verifier looks for the helper first, and says in its log when there is none. */
+function tryHelper(id: number): void {
+  try {
+    fs.closeSync(loadProgram('probe', program(id), 'GPL', { logBytes: 4096 }).fd)
+  } catch (error) {
+    if (!(error instanceof DatapathError) || !error.verifierLog || refusedHelper(error) !== undefined) throw error
+  }
+}
+
+/** What the verifier says of a helper that isn't there: `unknown func 25` (a number up to 4.9), `invalid func 34`, `program of this type cannot use helper …` (6.9). */
+const refusedHelper = (error: DatapathError): string | undefined => /^.*(?:unknown func|invalid func|cannot use helper).*$/m.exec(error.verifierLog ?? '')?.[0]
+
+/** `call helper; r0 = 0; exit`, or just the latter. */
+function program(helper?: number): Buffer {
+  const instruction = (code: number, imm: number): Buffer => {
     const b = Buffer.alloc(8)
     b.writeUInt8(code, 0)
-    b.writeUInt8(registers, 1)
     b.writeInt32LE(imm, 4)
     return b
   }
   const MOV_IMM = 0xb7, CALL = 0x85, EXIT = 0x95
-  return Buffer.concat([instruction(CALL, 0, helper), instruction(MOV_IMM, 0, 0), instruction(EXIT, 0, 0)])
+  return Buffer.concat([...(helper === undefined ? [] : [instruction(CALL, helper)]), instruction(MOV_IMM, 0), instruction(EXIT, 0)])
 }
 
-const GET_HASH_RECALC = 34
+/** Tries everything that the object and its devices need; throws KernelLacks when some of it is missing. Lack of privilege is told as such. */
+export function requireFeatures(object: ElfObject): void {
+  const bpf = [...mapNeeds(object).map(mapFeature), ...helperNeeds(object).map(helperFeature)]
+  const devices = hasFault('overlooks-missing-clsact') ? DEVICES.filter(({ feature }) => feature !== 'qdisc clsact') : DEVICES
+  const missing = [...inNewNetns(() => devices.flatMap(tryFeature)), ...bpf.flatMap(tryFeature)]
+  if (missing.length > 0) throw new KernelLacks(missing)
+}
 
-interface Feature { name: string; since: string; attempt: () => void }
-
-const FEATURES: Feature[] = [
-  {
-    name: 'qdisc clsact', since: '4.5',
-    attempt: () => withNetlink((netlink) => {
-      const { ifindex } = requireLink(netlink, 'lo')
-      if (addClsact(netlink, ifindex)) deleteClsact(netlink, ifindex)
-    }),
-  },
-  {
-    name: 'per-CPU hash maps', since: '4.6',
-    attempt: () => fs.closeSync(createMap('probe', { type: MAP_TYPE.perCpuHash, keySize: 4, valueSize: 8, maxEntries: 1, flags: 0 })),
-  },
-  {
-    name: 'BPF helper get_hash_recalc', since: '4.8',
-    attempt: () => fs.closeSync(loadProgram('probe', callHelper(GET_HASH_RECALC), 'GPL').fd),
-  },
-]
-
-/** Throws one error with a line for each thing that is missing. Lack of privilege is told as such. */
-export function requireFeatures(): void {
-  const missing = FEATURES.flatMap(({ name, since, attempt }) => {
-    try {
-      attempt()
-      return []
-    } catch (error) {
-      if (!(error instanceof DatapathError) || error.errno === undefined || PRIVILEGE.includes(error.errno)) throw error
-      return [{ line: `${name}: not supported by this kernel (needs ${since})`, errno: error.errno }]
-    }
-  })
-  if (missing.length > 0) throw new DatapathError(missing.map(({ line }) => line).join('\n'), { errno: missing[0]?.errno })
+/** Nothing, or what is missing with the kernel's answer. */
+function tryFeature({ feature, since, usedBy, request, attempt }: Feature): MissingFeature[] {
+  try {
+    attempt()
+    return []
+  } catch (error) {
+    if (!(error instanceof DatapathError) || error.errno === undefined || PRIVILEGE.includes(error.errno)) throw error
+    const said = refusedHelper(error)
+    return [{ feature, since, answer: `${request}: ${errnoName(error.errno)}${said === undefined ? '' : `, ${said}`}`, ...(usedBy === undefined ? {} : { usedBy }) }]
+  }
 }
 
 const PRIVILEGE: readonly number[] = [os.constants.errno.EPERM, os.constants.errno.EACCES]

@@ -4,8 +4,8 @@ import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.t
 import { DatapathError, systemError } from './errors.ts'
 import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type Attribute, type Refusal, type Reply } from './netlink.ts'
 
-const { EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45 } as const
+const { EEXIST, ENODEV, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
+const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44 } as const
 const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, netnsFd: 28 } as const
 const INFO = { kind: 1, data: 2 } as const
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
@@ -159,29 +159,28 @@ function tcmsg(ifindex: number, handle: number, parent: number, info = 0): Buffe
   return header
 }
 
-/** false when it was there already. */
-export function addClsact(netlink: Netlink, ifindex: number): boolean {
+/** Adds the qdisc of programs, unless it is there. `ingress` is what there was before clsact, for ingress only. */
+export function addQdisc(netlink: Netlink, ifindex: number, kind: 'clsact' | 'ingress' = 'clsact'): void {
   const TCA_KIND = 1
-  const answer = netlink.request(RTM.newQdisc, NLM_F.create | NLM_F.excl, tcmsg(ifindex, CLSACT.handle, CLSACT.parent), [[TCA_KIND, text('clsact')]])
-  if (Array.isArray(answer)) return true
-  if (answer.errno === EEXIST) return false
-  // Before 4.5 its numbers mean a queue of another kind to the kernel.
-  if ([ENOENT, EINVAL, EOPNOTSUPP].includes(answer.errno))
-    throw new DatapathError('qdisc clsact: not supported by this kernel (needs 4.5)', { errno: answer.errno })
-  throw systemError(`adding qdisc clsact to interface ${ifindex}`, answer.errno)
+  expect(`adding qdisc ${kind} to interface ${ifindex}`,
+    netlink.request(RTM.newQdisc, NLM_F.create | NLM_F.excl, tcmsg(ifindex, CLSACT.handle, CLSACT.parent), [[TCA_KIND, text(kind)]]), EEXIST)
 }
 
-export function deleteClsact(netlink: Netlink, ifindex: number): void {
-  expect(`removing qdisc clsact from interface ${ifindex}`, netlink.request(RTM.delQdisc, 0, tcmsg(ifindex, CLSACT.handle, CLSACT.parent)), ENOENT, ENODEV, EINVAL)
-}
-
-/** Attaches a program, in place of one attached before: one request, so no packet goes by unseen. */
-export function setFilter(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress', program: { name: string; fd: number }): void {
+/** Adds a direct-action filter below a qdisc, or one of its directions, in place of the one before: one request, so no packet goes by unseen. */
+function addFilter(netlink: Netlink, ifindex: number, parent: number, program: { name: string; fd: number }): void {
   const TCA_KIND = 1, TCA_OPTIONS = 2
   const TCA_BPF = { fd: 6, name: 7, flags: 8 } as const
   const PRIORITY_1_ETH_P_ALL = (1 << 16) | 0x0300, HANDLE = 1, DIRECT_ACTION = 1
-  addClsact(netlink, ifindex)
   expect(`attaching BPF program ${program.name} to interface ${ifindex}`, netlink.request(RTM.newFilter, NLM_F.create | NLM_F.replace,
-    tcmsg(ifindex, HANDLE, CLSACT[direction], PRIORITY_1_ETH_P_ALL),
+    tcmsg(ifindex, HANDLE, parent, PRIORITY_1_ETH_P_ALL),
     [[TCA_KIND, text('bpf')], [TCA_OPTIONS, [[TCA_BPF.fd, u32(program.fd)], [TCA_BPF.name, text(program.name)], [TCA_BPF.flags, u32(DIRECT_ACTION)]]]]))
+}
+
+/** Attaches a program to the old ingress qdisc, which must be there. */
+export const addIngressFilter = (netlink: Netlink, ifindex: number, program: { name: string; fd: number }): void => addFilter(netlink, ifindex, CLSACT.handle, program)
+
+/** Attaches a program to clsact, in place of one attached before. */
+export function setFilter(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress', program: { name: string; fd: number }): void {
+  addQdisc(netlink, ifindex)
+  addFilter(netlink, ifindex, CLSACT[direction], program)
 }

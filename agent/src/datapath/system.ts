@@ -4,6 +4,7 @@ import koffi from 'koffi'
 const libc = koffi.load('libc.so.6')
 
 export const setns = libc.func('int setns(int fd, int kind)') as (fd: number, kind: number) => number
+export const unshare = libc.func('int unshare(int kinds)') as (kinds: number) => number
 export const mount = libc.func('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)') as
   (source: string, target: string, type: string, flags: number, data: string | null) => number
 export const socket = libc.func('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number

@@ -1,3 +1,4 @@
+import { brokenBy } from '../table.ts'
 import type { TestResult } from '../types.ts'
 import { testAnchor, type Run } from './cells.ts'
 import { duration, mark } from './format.ts'
@@ -7,7 +8,7 @@ import { html, type Markup } from './markup.ts'
 export function overview(runs: readonly Run[]): Markup {
   const failed = runs.flatMap((run) => run.result.tests.filter((test) => test.status === 'failed').map((test) => ({ run, test })))
   const byTest = [...Map.groupBy(failed, ({ test }) => JSON.stringify([test.suite, test.name])).values()].sort((a, b) => b.length - a.length)
-  const broken = runs.filter((run) => run.result.error !== undefined)
+  const broken = runs.filter((run) => brokenBy(run.result) !== undefined)
   if (!byTest.length && !broken.length) return html``
   return html`<section aria-labelledby="failures"><h2 id="failures">What failed</h2><ul class="overview">
 ${broken.map((run) => html`<li>${mark(run.result.outcome)}<div><a href="#${run.anchor}">${firstLine(run.result.error)}</a><p class="where">the run on <a href="#${run.anchor}">${run.label}</a></p></div></li>`)}

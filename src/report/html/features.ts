@@ -14,8 +14,11 @@ const stateOf = (state: FeatureState): Markup => html`<span class="mark ${shown[
 export function featureMatrix(runs: readonly Run[]): Markup {
   const probed = runs.filter((run) => run.features?.length)
   if (probed.length < 2) return html``
-  const names = [...new Set(probed.flatMap((run) => (run.features ?? []).map((feature) => feature.name)))].sort()
-  return html`<section aria-labelledby="features"><h2 id="features">Kernel features</h2><details data-print><summary>${names.length} probed on ${probed.length} kernels</summary>
+  const all = [...new Set(probed.flatMap((run) => (run.features ?? []).map((feature) => feature.name)))].sort()
+  // What tells the kernels apart comes first.
+  const differs = (name: string): boolean => new Set(probed.map((run) => run.features?.find((feature) => feature.name === name)?.state)).size > 1
+  const names = [...all.filter(differs), ...all.filter((name) => !differs(name))]
+  return html`<section aria-labelledby="features"><h2 id="features">Kernel features</h2><details data-print><summary>${names.length} probed on ${probed.length} kernels, ${names.filter(differs).length} differ</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="Kernel features"><table class="features">
 <thead><tr><th scope="col">Feature</th>${probed.map((run) => html`<th scope="col">${run.label}</th>`)}</tr></thead>
 <tbody>${names.map((name) => html`<tr><th scope="row">${name}</th>${probed.map((run) => cell(run, name))}</tr>

@@ -3,10 +3,13 @@ import { html, type Markup } from './markup.ts'
 
 export type Status = TestResult['status'] | RunResult['outcome']
 
-const symbols: Readonly<Record<Status, string>> = { passed: '✓', failed: '✗', skipped: '–', error: '!', stopped: '■' }
+/** `passed`, `not available`. */
+export const statusText = (status: Status): string => (status === 'unavailable' ? 'not available' : status)
+
+const symbols: Readonly<Record<Status, string>> = { passed: '✓', failed: '✗', skipped: '–', error: '!', stopped: '■', unavailable: '–' }
 
 /** The symbol of a status, with its name for those who do not see it. */
-export const mark = (status: Status): Markup => html`<span class="mark ${status}" role="img" aria-label="${status}">${symbols[status]}</span>`
+export const mark = (status: Status): Markup => html`<span class="mark ${status}" role="img" aria-label="${statusText(status)}">${symbols[status]}</span>`
 
 /** `0.4 s`, `12.3 s`, `3 min 05 s`, `1 h 02 min`. */
 export function duration(ms: number): string {

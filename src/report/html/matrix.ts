@@ -1,11 +1,12 @@
 import type { TestResult } from '../types.ts'
 import { statusOf, suiteAnchor, type Run } from './cells.ts'
-import { duration, mark, plural } from './format.ts'
+import { firstLine } from './failures.ts'
+import { duration, mark, plural, statusText } from './format.ts'
 import { html, type Markup } from './markup.ts'
 
 /** Kernel × suite. Runs of the same kernel and agent share a row: CI may split one kernel's suites among several. */
 export function matrix(runs: readonly Run[]): Markup {
-  const suites = [...new Set(runs.flatMap((run) => run.result.tests.map((test) => test.suite)))].sort()
+  const suites = [...new Set(runs.flatMap(({ result }) => [...result.tests, ...(result.notRun ?? [])].map(({ suite }) => suite)))].sort()
   const rows = Map.groupBy(runs, (run) => JSON.stringify([run.label, run.result.release]))
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Kernel by suite"><table class="matrix">
 <thead><tr><th scope="col">Kernel</th><th scope="col">Run</th>${suites.map((suite) => html`<th scope="col">${suite}</th>`)}</tr></thead>
@@ -16,8 +17,10 @@ export function matrix(runs: readonly Run[]): Markup {
 function row(runs: readonly Run[], suites: readonly string[]): Markup {
   const [first] = runs
   if (!first) return html``
+  if (runs.every((run) => run.result.outcome === 'unavailable')) return html`<tr><th scope="row">${first.label}</th><td colspan="${suites.length + 1}"><a class="cell none" href="#${first.anchor}">not available: ${firstLine(first.result.error)}</a></td></tr>
+`
   return html`<tr><th scope="row">${first.label}<small>${first.result.release}</small></th>
-<td>${runs.map((run) => html`<a class="cell ${run.result.outcome}" href="#${run.anchor}">${mark(run.result.outcome)} ${run.result.outcome}<small>${duration(run.result.ms)}</small></a>`)}</td>
+<td>${runs.map((run) => html`<a class="cell ${run.result.outcome}" href="#${run.anchor}">${mark(run.result.outcome)} ${statusText(run.result.outcome)}<small>${duration(run.result.ms)}</small></a>${run.result.note !== undefined && html`<small class="note">${run.result.note}</small>`}`)}</td>
 ${suites.map((suite) => html`<td>${suiteCells(runs, suite)}</td>`)}</tr>
 `
 }
@@ -25,9 +28,11 @@ ${suites.map((suite) => html`<td>${suiteCells(runs, suite)}</td>`)}</tr>
 function suiteCells(runs: readonly Run[], suite: string): Markup | Markup[] {
   const found = runs.flatMap((run) => {
     const tests = run.result.tests.filter((test) => test.suite === suite)
-    return tests.length ? [html`<a class="cell ${statusOf(tests)}" href="#${suiteAnchor(run, suite)}">${mark(statusOf(tests))} ${tally(tests)}</a>`] : []
+    return tests.length ? [html`<a class="cell ${statusOf(tests)}" href="#${suiteAnchor(run, suite)}">${mark(statusOf(tests))} ${tally(tests)}<small>${duration(tests.reduce((ms, test) => ms + test.ms, 0))}</small></a>`] : []
   })
-  return found.length ? found : html`<span class="cell none">not run</span>`
+  if (found.length) return found
+  const why = runs.flatMap(({ result }) => result.notRun ?? []).find((skipped) => skipped.suite === suite)?.reason
+  return why === undefined ? html`<span class="cell none">not run</span>` : html`<span class="cell none" title="${why}">not run<span class="hidden">: ${why}</span></span>`
 }
 
 /** `12`, `10 of 12`, `2 of 12 failed`: short enough for a cell. */

@@ -24,6 +24,6 @@ export function suites(run: Run): Markup {
 
 function line(run: Run, test: TestResult, longest: number): Markup {
   const name = test.status === 'failed' ? html`<a href="#${testAnchor(run, test)}">${test.name}</a>` : test.name
-  return html`<li>${mark(test.status)} <span class="name">${name}</span><span class="meter" aria-hidden="true"><i class="bar ${test.status}" style="width:${((test.ms / longest) * 100).toFixed(1)}%"></i></span><span class="time">${duration(test.ms)}</span></li>
+  return html`<li>${mark(test.status)} <span class="name">${name}${test.notes !== undefined && html`<small class="notes">${test.notes.map((note, i) => html`${i > 0 && html`<br>`}${note}`)}</small>`}</span><span class="meter" aria-hidden="true"><i class="bar ${test.status}" style="width:${((test.ms / longest) * 100).toFixed(1)}%"></i></span><span class="time">${duration(test.ms)}</span></li>
 `
 }

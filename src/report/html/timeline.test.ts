@@ -13,18 +13,19 @@ const result: RunResult = {
   timeline: [{ name: 'evidence', startMs: 90_000, ms: 10_000, ok: true }, { name: 'suites', startMs: 50_000, ms: 40_000, ok: false }, { name: 'boot node1', startMs: 0, ms: 20_000, ok: true, note: 'kvm' }],
 }
 const draw = (run: Partial<RunResult> = {}): string => timeline({ result: { ...result, ...run }, base: '.', logs: [], files: [], unreadable: [] } satisfies ReportCell).text
-const names = (text: string): string[] => [...text.matchAll(/role="rowheader"[^>]*>(?:<span class="mark[^>]*>.<\/span> )?([^<]*)/g)].map((found) => found[1]!.trim())
+const names = (text: string): string[] => [...text.matchAll(/class="name"[^>]*>(?:<span class="mark[^>]*>.<\/span> )?([^<]*)/g)].map((found) => found[1]!.trim())
 
 test('steps are in the order they began, the suites under the step that ran them', () => {
-  expect(names(draw())).toEqual(['boot node1', 'suites', 'policy', 'tunnel', 'evidence'])
+  expect(names(draw())).toEqual(['boot node1', 'suites', 'policy', 'a', 'b', 'tunnel', 'c', 'evidence'])
 })
 
-test('bars are to scale, and tests follow each other from the start of the suites', () => {
+test('bars are to scale; tests of which only the length is known follow each other from the start of the suites, and the page says so', () => {
   const text = draw()
   expect(text).toContain('class="bar step" style="left:0.000%;width:20.000%"')
   expect(text).toContain('class="bar failed" style="left:50.000%;width:40.000%"')
   expect(text).toContain('class="bar passed" style="left:50.000%;width:10.000%"')
   expect(text).toContain('class="bar failed" style="left:60.000%;width:5.000%"')
+  expect(text).toContain('only the length was recorded')
 })
 
 test('a step that goes beyond the length of the run widens the scale instead of leaving it', () => {
@@ -32,6 +33,12 @@ test('a step that goes beyond the length of the run widens the scale instead of 
 })
 
 test('tests without a timeline are still drawn, and nothing is drawn of nothing', () => {
-  expect(names(draw({ timeline: [] }))).toEqual(['policy', 'tunnel'])
+  expect(names(draw({ timeline: [] }))).toEqual(['policy', 'a', 'b', 'tunnel', 'c'])
   expect(draw({ timeline: [], tests: [] })).toBe('')
+})
+
+test('a test is drawn where it was, once in its suite and once in a row of its own', () => {
+  const text = draw({ tests: result.tests.map((test, i) => ({ ...test, startMs: 60_000 + i * 12_000 })) })
+  expect(text.match(/class="bar failed" style="left:72\.000%;width:5\.000%"/g)).toHaveLength(2)
+  expect(text).not.toContain('only the length')
 })

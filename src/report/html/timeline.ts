@@ -5,23 +5,28 @@ import { duration, mark } from './format.ts'
 import { html, type Markup } from './markup.ts'
 
 interface Bar { readonly startMs: number; readonly ms: number; readonly status: TestResult['status'] | 'step'; readonly title: string }
-interface Row { readonly name: string; readonly note?: string; readonly ms: number; readonly failed: boolean; readonly indent: boolean; readonly bars: readonly Bar[] }
+interface Row { readonly name: string; readonly note?: string; readonly ms: number; readonly failed: boolean; readonly indent?: 'in' | 'in test'; readonly bars: readonly Bar[]; /** Folded under it: a suite's tests. */ readonly below?: readonly Row[] }
 
-/** Where the time went, to scale: a row a step, a row a suite with a bar a test. */
+/** Where the time went, to scale: a row a step, and a row a suite that unfolds to a row a test. */
 export function timeline(run: ReportCell): Markup {
   const rows = rowsOf(run)
   if (rows.length === 0) return html``
   const total = Math.max(run.result.ms, ...rows.flatMap((row) => row.bars.map((bar) => bar.startMs + bar.ms)), 1)
   const ticks = ticksOf(total)
-  return html`<div class="timeline" role="table" aria-label="Timeline">
+  return html`<h3>Timeline</h3><div class="timeline" role="group" aria-label="Timeline">
 <div class="trow axis" aria-hidden="true"><span></span><span class="track">${ticks.map((at) => html`<span class="tick" style="left:${percent(at, total)}"><span>${tickLabel(at)}</span></span>`)}</span><span></span></div>
-${rows.map((row) => rowHtml(row, total, ticks))}</div>
-<p class="hint">Of a test only the length is measured: tests are drawn one after the other, from the start of the suites.</p>`
+${rows.map((row) => rowsHtml(row, total, ticks))}</div>
+${run.result.tests.some((test) => test.startMs === undefined) && html`<p class="hint">Of these tests only the length was recorded: they are drawn one after the other.</p>`}`
+}
+
+function rowsHtml(row: Row, total: number, ticks: readonly number[]): Markup {
+  if (!row.below?.length) return rowHtml(row, total, ticks)
+  return html`<details class="tsuite"><summary>${rowHtml(row, total, ticks)}</summary>${row.below.map((test) => rowHtml(test, total, ticks))}</details>`
 }
 
 function rowHtml(row: Row, total: number, ticks: readonly number[]): Markup {
-  return html`<div class="trow${row.indent && ' in'}" role="row"><span class="name" role="rowheader"${row.note !== undefined && html` title="${row.note}"`}>${row.failed && mark('failed')}${row.failed && ' '}${row.name}${row.note !== undefined && html` <small>${row.note}</small>`}</span>
-<span class="track" role="cell">${ticks.map((at) => html`<i class="grid" style="left:${percent(at, total)}"></i>`)}${row.bars.map((bar) => html`<i class="bar ${bar.status}" style="left:${percent(bar.startMs, total)};width:${percent(bar.ms, total)}" title="${bar.title}"></i>`)}</span><span class="time" role="cell">${duration(row.ms)}</span></div>
+  return html`<div class="trow${row.indent && ` ${row.indent}`}"><span class="name" title="${row.note === undefined ? row.name : `${row.name}: ${row.note}`}">${row.failed && mark('failed')}${row.failed && ' '}${row.name}${row.note !== undefined && html` <small>${row.note}</small>`}</span>
+<span class="track">${ticks.map((at) => html`<i class="grid" style="left:${percent(at, total)}"></i>`)}${row.bars.map((bar) => html`<i class="bar ${bar.status}" style="left:${percent(bar.startMs, total)};width:${percent(bar.ms, total)}" title="${bar.title}"></i>`)}</span><span class="time">${duration(row.ms)}</span></div>
 `
 }
 
@@ -38,18 +43,20 @@ function rowsOf(run: ReportCell): Row[] {
 
 function stepRow(step: RunResult['timeline'][number]): Row {
   const bar = { startMs: step.startMs, ms: step.ms, status: step.ok ? 'step' : 'failed', title: `${step.name}: ${duration(step.ms)} from ${duration(step.startMs)}` } as const
-  return { name: step.name, ms: step.ms, failed: !step.ok, indent: false, bars: [bar], ...(step.note === undefined ? {} : { note: step.note }) }
+  return { name: step.name, ms: step.ms, failed: !step.ok, bars: [bar], ...(step.note === undefined ? {} : { note: step.note }) }
 }
 
+/** Results of older versions hold no starts: their tests are put one after the other. */
 function suiteRows(run: ReportCell, startMs: number): Row[] {
   let at = startMs
   return suitesOf(run).map(({ suite, tests }) => {
-    const bars = tests.map((test) => {
-      const bar = { startMs: at, ms: test.ms, status: test.status, title: `${test.name}: ${test.status}, ${duration(test.ms)}` }
-      at += test.ms
-      return bar
+    const below = tests.map((test): Row => {
+      const start = test.startMs ?? at
+      at = start + test.ms
+      const bar = { startMs: start, ms: test.ms, status: test.status, title: `${test.name}: ${test.status}, ${duration(test.ms)} from ${duration(start)}` }
+      return { name: test.name, ms: test.ms, failed: test.status === 'failed', indent: 'in test', bars: [bar] }
     })
-    return { name: suite, ms: sum(tests), failed: tests.some((test) => test.status === 'failed'), indent: true, bars }
+    return { name: suite, ms: sum(tests), failed: tests.some((test) => test.status === 'failed'), indent: 'in', bars: below.flatMap((row) => row.bars), below }
   })
 }
 

@@ -29,7 +29,7 @@ export interface FlowLog {
   readonly broken: number
 }
 
-/** Rows kept for one run: thousands stay fast in a browser, and eleven kernels stay a file that can be mailed. */
+/** Rows kept for one run: thousands stay fast in a browser. */
 export const MAX_ROWS = 5000
 const MAX_RAW = 1000
 

@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto'
+import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Context } from '../core/context.ts'
+import { KernelbedError } from '../core/errors.ts'
+import { moveFile } from '../core/move-file.ts'
+import { inStep } from '../core/progress.ts'
+import { startService } from '../core/service.ts'
+import { shellQuote } from '../core/shell-quote.ts'
+import { wireAddress, wireMac } from './addresses.ts'
+import { runKey } from './keys.ts'
+import { machineDir, planMachine } from './launch.ts'
+import { machineOver } from './machine.ts'
+import { assertHostMemory } from './memory.ts'
+import { loadState, openQmp, saveState } from './qmp.ts'
+import { SshSession } from './ssh-session.ts'
+import { overlays } from './storage.ts'
+import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
+
+/** A saved machine: a folder with its memory and devices (`state`), disks' overlays, console, and `machine.json`. */
+const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), z.number()) })
+
+/** Stops the machines at one moment, as near as their control sockets allow, so that none sees another go. */
+export async function pauseMachines(machines: readonly StartedMachine[], ctx: Context): Promise<void> {
+  await Promise.all(machines.map(async ({ handle }) => {
+    const qmp = await openQmp(handle.qmpSocket, () => undefined, ctx.signal)
+    await qmp.execute('stop').finally(() => qmp.close())
+  }))
+}
+
+/** Saves a paused machine that was launched as `savable` into a folder, and ends it: its disks move there. */
+export async function saveMachine(machine: StartedMachine, dir: string, ctx: Context): Promise<void> {
+  const { handle } = machine
+  const from = machineDir(handle, ctx)
+  const qmp = await openQmp(handle.qmpSocket, () => undefined, ctx.signal)
+  await saveState(qmp, `cat > ${shellQuote(join(dir, 'state'))}`, ctx.signal).finally(() => qmp.close())
+  await machine.stop()
+  for (const name of ['root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)
+  copyFileSync(handle.consoleFile, join(dir, 'console.log'))
+  for (const name of ['id_ed25519', 'id_ed25519.pub']) copyFileSync(join(ctx.dir, 'ssh', name), join(dir, name))
+  const files = Object.fromEntries(['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
+  writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: handle.name, files }))
+}
+
+/** Throws when a file of a saved machine is missing or has another length than it was saved with. */
+export function assertWhole(dir: string): void {
+  const manifest = manifestSchema.safeParse(readJson(join(dir, 'machine.json')))
+  if (!manifest.success) throw new KernelbedError(`${join(dir, 'machine.json')} is missing or damaged`, { blame: 'host' })
+  for (const [name, size] of Object.entries(manifest.data.files)) {
+    const now = statSync(join(dir, name), { throwIfNoEntry: false })?.size
+    if (now !== size) throw new KernelbedError(`${join(dir, name)} ${now === undefined ? 'is missing' : `has ${now} bytes, not the ${size} it was saved with`}`, { blame: 'host' })
+  }
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Starts a machine from a saved one, which stays as it is. `loaded` is awaited before the guest
+ * runs on. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
+ * KernelbedError when anything of it fails.
+ */
+export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context, loaded: Promise<unknown> = Promise.resolve()): Promise<StartedMachine> {
+  assertHostMemory([spec])
+  assertWhole(saved)
+  return inStep(ctx.progress, `${spec.name}: restore ${spec.kernel.name} (${accel})`, async (step) => {
+    const start = performance.now()
+    const dir = machineDir(spec, ctx)
+    const images = join(saved, 'images.qcow2')
+    const disks = await overlays({ root: join(saved, 'root.qcow2'), ...(existsSync(images) ? { images } : {}) }, 'qcow2', dir, ctx)
+    const plan = await planMachine(spec, accel, { disks }, ctx, true)
+    copyFileSync(join(saved, 'console.log'), plan.consoleFile)
+    appendFileSync(plan.consoleFile, '\n[kernelbed: restored from a snapshot here]\n')
+    for (const path of plan.sockets) rmSync(path, { force: true })
+    const service = await startService(ctx.registry, plan.qemu)
+    step.update('memory')
+    const qmp = await openQmp(plan.qmp, () => service.assertAlive(), ctx.signal)
+    try {
+      await loadState(qmp, `cat < ${shellQuote(join(saved, 'state'))}`, ctx.signal)
+      step.update('the control plane')
+      await loaded
+      await qmp.execute('cont')
+    } finally {
+      qmp.close()
+    }
+    step.update('SSH')
+    await wake(plan.ssh, saved, ctx)
+    const session = new SshSession(plan.ssh)
+    await session.connect(ctx.signal)
+    const { name, release, line } = spec.kernel
+    const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
+    return {
+      ...machineOver(session, handle),
+      bootMs: performance.now() - start,
+      stop: async () => {
+        session.close()
+        await service.stop()
+        await plan.files.release()
+      },
+    }
+  })
+}
+
+/** Over the key that the machine was saved with. Connections of its earlier life are dropbear's children that are not ours: their peers are gone, but they can't know. */
+async function wake(ssh: MachineHandle['ssh'], saved: string, ctx: Context): Promise<void> {
+  const session = new SshSession({ ...ssh, keyFile: join(saved, 'id_ed25519') })
+  try {
+    await session.connect(ctx.signal)
+    const command = await session.start('ME=$PPID sh -s', ctx.signal)
+    command.stdout.resume()
+    let errors = ''
+    command.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+    command.stdin.end(`set -e
+date -u -s @${(Date.now() / 1000).toFixed(3)} > /dev/null
+echo ${randomBytes(64).toString('base64')} > /dev/urandom
+echo 'ssh-ed25519 ${runKey(ctx).publicBlob} kernelbed' > /root/.ssh/authorized_keys
+for p in $(pidof dropbear); do
+  [ "$p" = "$ME" ] && continue
+  read -r _ _ _ parent _ < /proc/$p/stat || continue
+  [ "$parent" = 1 ] || kill "$p" 2> /dev/null || true
+done
+`)
+    const { exitCode } = await command.done
+    if (exitCode !== 0) throw new KernelbedError(`the restored machine could not be set up (exit code ${exitCode ?? 'none'})`, { blame: 'hypervisor', details: errors })
+  } finally {
+    session.close()
+  }
+}

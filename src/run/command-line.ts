@@ -1,0 +1,25 @@
+import { shellQuote } from '../core/shell-quote.ts'
+import type { E2eOptions } from './options.ts'
+
+const quote = (text: string): string => (/^[\w./=:@,+-]+$/.test(text) ? text : shellQuote(text))
+
+/** The command that repeats one cell. */
+export function commandOf(kernel: string, options: E2eOptions): string {
+  const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
+  if (options.modules !== undefined) args.push('--modules', options.modules)
+  if (options.trustOnFirstUse) args.push('--trust-on-first-use')
+  if (options.agent !== 'lash') args.push('--agent', options.agent)
+  if (options.fault !== undefined) args.push('--fault', options.fault)
+  if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)
+  for (const suite of options.suites) args.push('--suite', suite)
+  if (options.test !== undefined) args.push('-t', options.test)
+  if (!options.mixed && options.nodes !== 2) args.push('--nodes', String(options.nodes))
+  if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
+  if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))
+  if (!options.snapshot) args.push('--no-snapshot')
+  if (options.accel !== undefined) args.push('--accel', options.accel)
+  return `npm run e2e -- ${args.map(quote).join(' ')}`
+}
+
+/** How results name the agent. */
+export const agentName = (options: E2eOptions): string => (options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`)

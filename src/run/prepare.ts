@@ -1,0 +1,62 @@
+import { findDriver, type AgentDriver, type AgentOptions } from '../agent/index.ts'
+import { makeImagesDisk } from '../cluster/index.ts'
+import type { Context } from '../core/context.ts'
+import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
+import { resolveKernel, type Kernel } from '../kernels/index.ts'
+import { chooseAccel, type Accel } from '../machine/index.ts'
+import { expectationOfAll } from './expectation.ts'
+import type { E2eOptions } from './options.ts'
+import type { Tell } from './up.ts'
+
+/** One machine to be. */
+export interface PreparedNode { readonly name: string; readonly kernel: Kernel; readonly boot: BootFiles; readonly accel: Accel }
+
+/** What every kernel's run uses alike; made once and cached. */
+export interface Shared {
+  readonly kubernetes: Kubernetes
+  readonly image: GuestImage
+  readonly imagesDisk: string
+  readonly workloadImage: string
+}
+
+/** What is made once and cached. */
+export interface Prepared extends Shared {
+  readonly nodes: readonly PreparedNode[]
+  readonly driver: AgentDriver
+  readonly agentOptions: AgentOptions
+}
+
+/** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
+export async function prepare(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Prepared> {
+  const driver = findDriver(options.agent)
+  await ensureHostTools(ctx)
+  // The kernels first: what is wrong with one should be said before the long builds begin.
+  const specs = options.mixed ?? [spec]
+  const resolved: Kernel[] = []
+  for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, { trustOnFirstUse: options.trustOnFirstUse, ...(options.modules === undefined ? {} : { modules: options.modules }) }, ctx)))
+  const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
+  tell({ kernels })
+  const agentOptions = { ...(options.fault === undefined ? {} : { fault: options.fault }), refuses: expectationOfAll(kernels) === 'refuses' }
+  const [boots, shared] = await Promise.all([
+    // One after the other: two machines of one kernel share what is made for it.
+    forEach(resolved, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) })),
+    prepareShared(options, agentOptions, ctx),
+  ])
+  const nodes = kernels.map((kernel, i) => ({ name: `node${i + 1}`, kernel, ...boots[i % boots.length]! }))
+  return { ...shared, nodes, driver, agentOptions }
+}
+
+/** Makes what does not depend on the kernel. A matrix does this before its cells begin, so that they find it in the cache. */
+export async function prepareShared(options: E2eOptions, agentOptions: AgentOptions, ctx: Context): Promise<Shared> {
+  const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
+  const image = await ensureGuestImage(kubernetes, ctx)
+  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), findDriver(options.agent).prepareImages(ctx, agentOptions)])
+  const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
+  return { kubernetes, image, imagesDisk, workloadImage: workload.ref }
+}
+
+async function forEach<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]> {
+  const made: R[] = []
+  for (const item of items) made.push(await make(item))
+  return made
+}
