@@ -9,12 +9,13 @@ describe('a kernel too old for the agent', () => {
     }
   })
 
-  test('kubectl describe shows CrashLoopBackOff and the exit code', async ({ refusing }) => {
+  test('kubectl describe shows CrashLoopBackOff and the exit code', async ({ refusing, annotate }) => {
     const shown = await Promise.all(refusing.nodes.map((node) => node.describe()))
     for (const text of shown) {
       expect(text).toMatch(/State:\s+Waiting\s+Reason:\s+CrashLoopBackOff/)
       expect(text).toMatch(new RegExp(`Last State:\\s+Terminated\\s+Reason:\\s+Error\\s+Exit Code:\\s+${refusing.expected.exitCode}\\s`))
     }
+    await annotate(/^ {4}State:[\s\S]*?Exit Code:.*$/m.exec(shown[0] ?? '')?.[0] ?? '')
   })
 
   test('kubectl logs --previous ends with the one fatal line, which names the running kernel', async ({ refusing, annotate }) => {
