@@ -1,7 +1,7 @@
 // Lint: typescript-eslint's strict, type-checked rules, and the direction of imports (docs/architecture.md).
 import tseslint from 'typescript-eslint'
 
-const stages = ['kernels', 'image', 'machine', 'wire', 'cluster', 'agent', 'monitor', 'expect', 'report']
+const stages = ['kernels', 'image', 'machine', 'probe', 'wire', 'cluster', 'agent', 'monitor', 'expect', 'report']
 
 /** Forbids imports by glob, with the reason. */
 const forbid = (files, group, message, ignores = []) => ({ files, ignores, rules: { 'no-restricted-imports': ['error', { patterns: [{ group, message }] }] } })
@@ -34,5 +34,16 @@ export default tseslint.config(
   ),
   forbid(['agent/**/*.ts'], ['**/src/core/**', '../../src/**', '../src/kernels/**', '**/fixtures/**', '**/suites/**'], 'agent/ imports nothing of src/'),
   forbid(['suites/**/*.ts'], ['../src/**', '../agent/**', '../scripts/**'], 'suites import only from fixtures/'),
+  {
+    // A test that does not run must say which feature of the kernel it lacks, and the probe must agree: needs() in fixtures/needs.ts.
+    files: ['suites/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': ['error',
+        { selector: 'MemberExpression[property.name=/^(skip|skipIf|runIf|todo|fails)$/]', message: 'name the feature that the test needs: needs(…); the probe decides' },
+        { selector: 'ObjectPattern > Property[key.name="skip"]', message: 'name the feature that the test needs: needs(…); the probe decides' },
+        { selector: 'ObjectExpression > Property[key.name=/^(skip|todo|fails)$/]', message: 'name the feature that the test needs: needs(…); the probe decides' },
+      ],
+    },
+  },
   forbid(['fixtures/**/*.ts'], ['../suites/**', '../agent/src/**', '../scripts/**'], 'fixtures import only from src/'),
 )

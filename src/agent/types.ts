@@ -1,4 +1,5 @@
 import type { ClusterHandle } from '../cluster/types.ts'
+import type { FeatureTable } from '../probe/types.ts'
 
 /** Reaches an installed agent from another process; JSON. */
 export interface AgentHandle {
@@ -19,6 +20,8 @@ export interface RunHandle {
   readonly id: string
   readonly dir: string
   readonly kernel: { readonly name: string; readonly release: string; readonly line: string }
+  /** What the kernel of each machine can do, as probed; tests are skipped by it (fixtures/needs.ts). */
+  readonly features: readonly FeatureTable[]
   readonly cluster: ClusterHandle
   readonly wire: import('../wire/types.ts').WireHandle
   readonly agent: AgentHandle

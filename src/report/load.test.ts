@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import { KernelbedError } from '../core/errors.ts'
+import { saveFeatures, type ProbedFeature } from '../probe/index.ts'
 import { loadFlows } from './load/flows.ts'
 import { loadCell } from './load.ts'
 import type { RunResult } from './types.ts'
@@ -95,9 +96,10 @@ test('above the limit drops are kept, then the newest, in their order', () => {
   expect(flows?.rows.map((row) => row.raw)).toEqual(['1', '8', '9'])
 })
 
-test('features are read; a features file that is none is named, not fatal', () => {
-  put('features.json', JSON.stringify([{ name: 'map type: lpm_trie', state: 'supported' }]))
-  expect(loadCell(run).features).toEqual([{ name: 'map type: lpm_trie', state: 'supported' }])
+test('features are read as the probe wrote them; a features file that is none is named, not fatal', () => {
+  const features: ProbedFeature[] = [{ name: 'map:lpm_trie', state: 'supported' }, { name: 'map:ringbuf', state: 'unknown', note: 'EPERM' }]
+  saveFeatures(run, [{ node: 'node1', kernel: { name: '6.1', release: '6.1.0', line: '6.1' }, features }])
+  expect(loadCell(run).features).toEqual(features)
   put('features.json', '[{"name": 1}]')
   expect(loadCell(run)).toMatchObject({ unreadable: [expect.stringContaining('features.json: ')] })
 })

@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
 import { assertHostMemory, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
+import { probeFeatures, saveFeatures, type FeatureTable } from '../probe/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
 import { prepare, type Prepared } from './prepare.ts'
@@ -39,13 +40,14 @@ async function boot(prepared: Prepared, options: E2eOptions, savable: boolean, c
   const started: StartedMachine[] = []
   tell({ wire, machines: started })
   const machines = specsOf(prepared, options, savable, ctx).map((spec) => attached(wire, spec, started, launchMachine(spec, accelOf(prepared, spec), ctx), tell))
+  const probing = probeAll(machines, prepared, ctx)
   const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
   tell({ wire, machines: started, cluster })
   const agent = await prepared.driver.install(cluster, ctx, prepared.agentOptions)
   tell({ wire, machines: started, cluster, agent })
   // Without an agent that runs there is no network, and nodes are never Ready.
   if (!agent.settled) await cluster.waitNodesReady()
-  return upOf(prepared, { machines: started, wire, cluster, agent })
+  return upOf(prepared, { machines: started, wire, cluster, agent, features: await probing })
 }
 
 /** Boots, saves, and ends what was booted: the run goes on from the snapshot, as every later one does. */
@@ -71,18 +73,34 @@ async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapsh
       const wire = await startWire(attempt)
       const started: StartedMachine[] = []
       tell({ wire, machines: started })
+      let probing: Promise<FeatureTable[]> = Promise.resolve([])
       const cluster = await restoreCluster({
         kubernetes: prepared.kubernetes,
         saved: join(snapshot.dir, 'cluster'),
-        machines: (controlPlane) => specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane), tell)),
+        machines: (controlPlane) => {
+          const machines = specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane), tell))
+          probing = probeAll(machines, prepared, attempt)
+          return machines
+        },
       }, attempt)
-      return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent })
+      return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent, features: await probing })
     })
   } catch (error) {
     tell({})
     await attempt.registry.releaseAll()
     throw error
   }
+}
+
+/** Beside the cluster's start, so that a run whose agent never starts has the table too. Machines that don't boot are left out: nobody waits for them. */
+async function probeAll(machines: readonly Promise<StartedMachine>[], { nodes }: Prepared, ctx: Context): Promise<FeatureTable[]> {
+  const settled = await Promise.allSettled(machines.map(async (machine, i) => {
+    const config = nodes[i]?.kernel.config
+    return probeFeatures(await machine, ctx, config === undefined ? {} : { config })
+  }))
+  const tables = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  if (tables.length) saveFeatures(ctx.dir, tables)
+  return tables
 }
 
 const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Up, 'kernels' | 'workloadImage'>): Up => ({ kernels: nodes.map(({ kernel }) => kernel), workloadImage, ...rest })

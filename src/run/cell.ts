@@ -137,5 +137,5 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
 }
 
 function runHandle(session: Session, up: Up): RunHandle {
-  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
+  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), features: up.features, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
 }

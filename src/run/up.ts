@@ -2,6 +2,7 @@ import type { StartedAgent } from '../agent/index.ts'
 import type { StartedCluster } from '../cluster/index.ts'
 import type { Kernel } from '../kernels/index.ts'
 import type { StartedMachine } from '../machine/index.ts'
+import type { FeatureTable } from '../probe/index.ts'
 import type { StartedWire } from '../wire/index.ts'
 
 /** Everything that is up when the suites begin; partial while a run comes up, so that its evidence can be gathered at any time. */
@@ -12,6 +13,8 @@ export interface Up {
   readonly wire: StartedWire
   readonly cluster: StartedCluster
   readonly agent: StartedAgent
+  /** What each machine's kernel can do; also in `features.json` of the run folder, as soon as it is known. */
+  readonly features: readonly FeatureTable[]
   /** Reference of the workload image, which suites deploy. */
   readonly workloadImage: string
 }

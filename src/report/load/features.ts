@@ -1,17 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
+import type { ProbedFeature } from '../../probe/types.ts'
 
-/** What a probe found: the third is never a guess at one of the others. */
-export type FeatureState = 'supported' | 'unsupported' | 'unknown'
-
-/** One probed feature of a kernel. */
-export interface Feature {
-  /** `map type: lpm_trie`, `helper: bpf_fib_lookup`, … */
-  readonly name: string
-  readonly state: FeatureState
-  /** Why it could not be told, or the kernel's own error. */
-  readonly note?: string
-}
+export type { FeatureState } from '../../probe/types.ts'
+/** One probed feature of a kernel, or of all kernels of a run. */
+export type Feature = ProbedFeature
 
 const schema = z.array(z.object({ name: z.string(), state: z.enum(['supported', 'unsupported', 'unknown']), note: z.string().exactOptional() }))
 

@@ -1,0 +1,25 @@
+import { describe, expect, needs, PORT, test } from '../fixtures/index.ts'
+
+describe('the kernel of every node', () => {
+  test('has all that the catalogue says kernels of its line must have', ({ features }) => {
+    expect(features.tables).not.toEqual([])
+    expect(features.deviations).toEqual([])
+  })
+})
+
+describe.each([
+  { mode: 'generic', feature: 'attach:xdp-generic' },
+  { mode: 'native', feature: 'attach:xdp-native' },
+] as const)('an XDP program ($mode) on the device of a pod', ({ mode, feature }) => {
+  test('takes packets before the agent sees them, and only those it is for', needs(feature), async ({ pods, xdp, monitor }) => {
+    const udp = { from: pods.client1, to: pods.a1, protocol: 'udp', port: PORT, via: ['from-endpoint'] } as const
+    const program = await xdp.dropUdpOf(pods.client1, mode)
+    const taken = await monitor.during(() => expect.soft(pods.client1).not.toReach(pods.a1, { protocol: 'udp' }))
+    expect.soft(taken).not.toContainFlow(udp)
+    await expect.soft(pods.client1).toReach(pods.a1, { protocol: 'icmp' })
+
+    await program.remove()
+    const seen = await monitor.during(() => expect(pods.client1).toReach(pods.a1, { protocol: 'udp' }))
+    expect(seen).toContainFlow(udp)
+  })
+})
