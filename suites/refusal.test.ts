@@ -43,10 +43,10 @@ describe('a kernel too old for the agent', () => {
 })
 
 describe('with its check of the kernel bypassed', () => {
+  // What an agent can be told is no feature of a kernel.
+  // eslint-disable-next-line no-restricted-syntax
   test('the loader says all that the kernel lacks, one line a feature, and ends', async ({ refusing, annotate, skip }) => {
     const { bypass } = refusing.expected
-    // What an agent can be told is no feature of a kernel.
-    // eslint-disable-next-line no-restricted-syntax
     if (!bypass) return skip('this agent cannot be told to go on')
     for (const { node, release, exitCode, missing, expected, log } of await refusing.withCheckBypassed(bypass)) {
       for (const { line } of node === refusing.nodes[0]?.name ? missing : []) await annotate(line)
