@@ -24,6 +24,8 @@ export async function bypassKernelCheck(cluster: ClusterHandle, agent: AgentHand
     return kubectl(cluster, ['-n', agent.namespace, 'patch', 'daemonset', set.name, '--type=json', '-p', JSON.stringify(patch)], { blame: 'agent' })
   }
   await setArgs([...set.args, ...bypass.args])
+  // The rollout would wait until the kubelets have taken the old pods down; these have ended already.
+  await kubectl(cluster, ['-n', agent.namespace, 'delete', 'pod', '-l', agent.selector, '--force', '--grace-period=0', '--wait=false'], { blame: 'agent' })
   return {
     ended: () => waitEnded(cluster, agent, bypass),
     restore: async () => {
@@ -48,7 +50,7 @@ async function waitEnded(cluster: ClusterHandle, agent: AgentHandle, { args }: B
     .filter(({ metadata, spec }) => metadata?.deletionTimestamp === undefined && args.every((arg) => spec?.containers.some((container) => container.name === agent.container && container.args?.includes(arg))))
   const ended = new Map<string, Ended>()
   const evidence = async (): Promise<string> => agentEvidence(cluster, agent, await list())
-  return waitFor({ name: `${agent.driver} with ${args.join(' ')} to end on every node`, timeoutMs: 150_000, intervalMs: 300, blame: 'agent', evidence }, async (): Promise<Probe<Ended[]>> => {
+  return waitFor({ name: `${agent.driver} with ${args.join(' ')} to end on every node`, timeoutMs: 200_000, intervalMs: 300, blame: 'agent', evidence }, async (): Promise<Probe<Ended[]>> => {
     const pods = await list()
     const runs = pods.filter(isReady)
     if (runs.length) throw new KernelbedError(`${agent.driver} with ${args.join(' ')} runs on ${runs.map(({ spec }) => spec?.nodeName).join(', ')}: the kernel lacks nothing that it needs`, { blame: 'agent' })

@@ -14,6 +14,7 @@ import { machineDir, planMachine } from './launch.ts'
 import { machineOver } from './machine.ts'
 import { assertHostMemory } from './memory.ts'
 import { loadState, openQmp, saveState } from './qmp.ts'
+import { connectSsh } from './ssh-connect.ts'
 import { SshSession } from './ssh-session.ts'
 import { overlays } from './storage.ts'
 import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
@@ -90,9 +91,7 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
       qmp.close()
     }
     step.update('SSH')
-    await wake(plan.ssh, saved, ctx)
-    const session = new SshSession(plan.ssh)
-    await session.connect(ctx.signal)
+    const session = await wake(plan.ssh, saved, ctx)
     const { name, release, line } = spec.kernel
     const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
     return {
@@ -107,16 +106,18 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
   })
 }
 
-/** Over the key that the machine was saved with. Connections of its earlier life are dropbear's children that are not ours: their peers are gone, but they can't know. */
-async function wake(ssh: MachineHandle['ssh'], saved: string, ctx: Context): Promise<void> {
-  const session = new SshSession({ ...ssh, keyFile: join(saved, 'id_ed25519') })
-  try {
-    await session.connect(ctx.signal)
-    const command = await session.start('ME=$PPID sh -s', ctx.signal)
-    command.stdout.resume()
-    let errors = ''
-    command.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-    command.stdin.end(`set -e
+/**
+ * The first connection is made with the key that the machine was saved with, and goes on as its session; later ones have the run's own. Connections of its earlier
+ * life are dropbear's children that are not ours: their peers are gone, but they can't know.
+ */
+async function wake(ssh: MachineHandle['ssh'], saved: string, ctx: Context): Promise<SshSession> {
+  const client = await connectSsh({ ...ssh, keyFile: join(saved, 'id_ed25519') }, { signal: ctx.signal })
+  const session = new SshSession(ssh, client)
+  const command = await session.start('ME=$PPID sh -s', ctx.signal)
+  command.stdout.resume()
+  let errors = ''
+  command.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  command.stdin.end(`set -e
 date -u -s @${(Date.now() / 1000).toFixed(3)} > /dev/null
 echo ${randomBytes(64).toString('base64')} > /dev/urandom
 echo 'ssh-ed25519 ${runKey(ctx).publicBlob} kernelbed' > /root/.ssh/authorized_keys
@@ -126,9 +127,7 @@ for p in $(pidof dropbear); do
   [ "$parent" = 1 ] || kill "$p" 2> /dev/null || true
 done
 `)
-    const { exitCode } = await command.done
-    if (exitCode !== 0) throw new KernelbedError(`the restored machine could not be set up (exit code ${exitCode ?? 'none'})`, { blame: 'hypervisor', details: errors })
-  } finally {
-    session.close()
-  }
+  const { exitCode } = await command.done
+  if (exitCode !== 0) throw new KernelbedError(`the restored machine could not be set up (exit code ${exitCode ?? 'none'})`, { blame: 'hypervisor', details: errors })
+  return session
 }

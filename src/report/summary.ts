@@ -6,7 +6,7 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 /** One line a test, as it is shown while the suites run, and below it what the test found worth telling. */
 export function testLine(test: TestResult): string {
   const line = `${mark[test.status]} ${test.suite}: ${test.name} ${seconds(test.ms)}`
-  return [test.status === 'skipped' && test.message ? `${line} (${test.message})` : line, ...(test.notes ?? []).map((note) => `      ${note}`)].join('\n')
+  return [test.status === 'skipped' && test.message ? `${line} (${test.message})` : line, ...(test.notes ?? []).map((note) => note.replace(/^/gm, '      '))].join('\n')
 }
 
 /** What a person reads when a run has ended: failures in full, where the time went, where the evidence is, and the counts last. */

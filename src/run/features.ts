@@ -42,7 +42,7 @@ async function probed(spec: string, options: { modules?: string }, ctx: Context)
   const kernel = await resolveKernel(spec, options, ctx)
   const image = await ensureGuestImage(await ensureKubernetes(undefined, ctx), ctx)
   const [boot, accel] = [await ensureBootFiles(kernel, ctx), await chooseAccel(ctx, kernel)]
-  const machine = await launchMachine({ name: 'node1', index: 1, kernel, image, boot, memoryMiB: 512, cpus: 2, wireSocket: join(ctx.sockets, 'wire') }, accel, ctx)
+  const machine = await launchMachine({ name: 'node1', index: 1, kernel, image, boot, memoryMiB: 512, cpus: 1, wireSocket: join(ctx.sockets, 'wire') }, accel, ctx)
   try {
     return { ...(await probeFeatures(machine, ctx, kernel.config === undefined ? {} : { config: kernel.config })), node: kernel.name }
   } finally {

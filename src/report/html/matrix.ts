@@ -20,10 +20,13 @@ function row(runs: readonly Run[], suites: readonly string[]): Markup {
   if (runs.every((run) => run.result.outcome === 'unavailable')) return html`<tr><th scope="row">${first.label}</th><td colspan="${suites.length + 1}"><a class="cell none" href="#${first.anchor}">not available: ${firstLine(first.result.error)}</a></td></tr>
 `
   return html`<tr><th scope="row">${first.label}<small>${first.result.release}</small></th>
-<td>${runs.map((run) => html`<a class="cell ${run.result.outcome}" href="#${run.anchor}">${mark(run.result.outcome)} ${statusText(run.result.outcome)}<small>${duration(run.result.ms)}</small></a>${run.result.note !== undefined && html`<small class="note">${run.result.note}</small>`}`)}</td>
+<td>${runs.map((run) => html`<a class="cell ${run.result.outcome}" href="#${run.anchor}">${mark(run.result.outcome)} ${statusText(run.result.outcome)}<small>${duration(run.result.ms)}</small>${noteOf(run)}</a>`)}</td>
 ${suites.map((suite) => html`<td>${suiteCells(runs, suite)}</td>`)}</tr>
 `
 }
+
+/** What the run's note begins with; the whole of it is in the run's section. */
+const noteOf = ({ result: { note } }: Run): Markup => (note === undefined ? html`` : html`<small title="${note}">${note.split(':')[0]}</small>`)
 
 function suiteCells(runs: readonly Run[], suite: string): Markup | Markup[] {
   const found = runs.flatMap((run) => {
