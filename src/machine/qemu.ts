@@ -83,7 +83,7 @@ export function qemuArgs(config: QemuConfig): string[] {
 /** Options that shorten a boot (measured, design.md), and `panic=-1`: a panic resets, which ends QEMU. */
 export const FAST_BOOT = [
   'console=ttyS0', 'panic=-1', 'nokaslr', 'mitigations=off', 'nopti', 'audit=0', 'tsc=reliable', 'no_timer_check', 'random.trust_cpu=on',
-  'rcupdate.rcu_expedited=1', '8250.nr_uarts=1', 'net.ifnames=0',
+  'rcupdate.rcu_expedited=1', '8250.nr_uarts=1', 'net.ifnames=0', 'highres=off',
 ] as const
 
 /** What the guest's init is told (docs/architecture.md, guest conventions). `key`: base64 of the public key blob. */
