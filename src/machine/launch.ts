@@ -7,7 +7,7 @@ import { bootMachine } from './boot.ts'
 import { runKey } from './keys.ts'
 import { machineOver } from './machine.ts'
 import { assertHostMemory } from './memory.ts'
-import { FAST_BOOT, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device } from './qemu.ts'
+import { FAST_BOOT, COARSE_TIMERS, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device } from './qemu.ts'
 import { diskFiles, type DiskFiles } from './storage.ts'
 import type { Context } from '../core/context.ts'
 import type { Claim } from '../core/registry.ts'
@@ -104,7 +104,7 @@ export function machineArgs(spec: MachineSpec, accel: Accel, storage: Storage, a
     ...(at.incoming === true ? { incoming: true } : {}),
     kernel: spec.kernel.image,
     ...(spec.boot.initramfs === undefined ? {} : { initrd: spec.boot.initramfs }),
-    append: [...FAST_BOOT, ...guestOptions(spec.name, wireAddress(spec.index), at.publicKey)],
+    append: [...FAST_BOOT, ...COARSE_TIMERS[accel], ...guestOptions(spec.name, wireAddress(spec.index), at.publicKey)],
     devices: [
       serialConsole(at.consoleFile),
       randomDevice(),

@@ -83,8 +83,11 @@ export function qemuArgs(config: QemuConfig): string[] {
 /** Options that shorten a boot (measured, design.md), and `panic=-1`: a panic resets, which ends QEMU. */
 export const FAST_BOOT = [
   'console=ttyS0', 'panic=-1', 'nokaslr', 'mitigations=off', 'nopti', 'audit=0', 'tsc=reliable', 'no_timer_check', 'random.trust_cpu=on',
-  'rcupdate.rcu_expedited=1', '8250.nr_uarts=1', 'net.ifnames=0', 'highres=off',
+  'rcupdate.rcu_expedited=1', '8250.nr_uarts=1', 'net.ifnames=0',
 ] as const
+
+/** An emulated guest's timers come with the tick: each finer one is an interrupt that costs more than what it interrupts (docs/decisions.md). */
+export const COARSE_TIMERS: Record<Accel, readonly string[]> = { tcg: ['highres=off'], kvm: [] }
 
 /** What the guest's init is told (docs/architecture.md, guest conventions). `key`: base64 of the public key blob. */
 export const guestOptions = (name: string, address: string, key: string): string[] => ['root=/dev/vda', 'rw', 'init=/sbin/kernelbed-init', `kb.name=${name}`, `kb.wire=${address}/24`, `kb.key=${key}`]
