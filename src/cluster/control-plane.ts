@@ -14,7 +14,7 @@ import { writeKubernetesEndpoints } from './endpoints.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { startLink, type Link } from './link.ts'
 import { createAuthority, createSigningKey, type Authority } from './pki.ts'
-import { restoreState } from './snapshot.ts'
+import { beginState } from './snapshot.ts'
 import { minorOf } from './version.ts'
 
 /** etcd, API server, controller manager and scheduler on this host's loopback, with the link that reaches nodes. */
@@ -37,7 +37,7 @@ export interface ControlPlaneSpec { readonly kubernetes: Kubernetes; readonly sa
 /** Starts the control plane; resolves when the API server's /readyz says so and the `kubernetes` service has its endpoint. */
 export function startControlPlane({ kubernetes, saved }: ControlPlaneSpec, ctx: Context): Promise<ControlPlane> {
   return inStep(ctx.progress, 'control plane', async (step) => {
-    if (saved !== undefined) restoreState(saved, ctx)
+    beginState(saved, ctx)
     const { authority, files, adminKubeconfig, linkSocket } = await prepare(kubernetes, ctx)
     const services: Service[] = []
     const start = async (name: string, args: readonly string[], cwd?: string): Promise<Service> => {

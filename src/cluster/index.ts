@@ -1,5 +1,6 @@
 /** Real Kubernetes: its control plane on this host, machines as nodes. */
 export { restoreCluster, saveControlPlane, startCluster, type ClusterSpec, type RestoredClusterSpec, type StartedCluster } from './start.ts'
+export { assertState } from './snapshot.ts'
 export { makeImagesDisk } from './images-disk.ts'
 export { kubeClient, kubectl, type KubeClient } from './client.ts'
 export { execInPod, streamInPod, PodCommandError, type ContainerRef } from './pod-exec.ts'

@@ -11,13 +11,18 @@ export function saveState(dir: string, ctx: Pick<Context, 'dir'>): void {
   for (const part of parts) cpSync(join(ctx.dir, part), join(dir, part), { recursive: true })
 }
 
-/** Puts a saved state where a run's control plane keeps its own. Throws KernelbedError when a part of it is gone. */
-export function restoreState(dir: string, ctx: Pick<Context, 'dir'>): void {
+/** Throws KernelbedError when a part of a saved state is gone. */
+export function assertState(dir: string): void {
+  for (const part of parts) if (!existsSync(join(dir, part))) throw new KernelbedError(`${join(dir, part)} is missing`, { blame: 'host' })
+}
+
+/** The state that a run's control plane begins with: a saved one, or none. What an earlier attempt of the run left there goes. */
+export function beginState(saved: string | undefined, ctx: Pick<Context, 'dir'>): void {
+  if (saved !== undefined) assertState(saved)
   for (const part of parts) {
-    const from = join(dir, part)
-    if (!existsSync(from)) throw new KernelbedError(`${from} is missing`, { blame: 'host' })
-    rmSync(join(ctx.dir, part), { recursive: true, force: true })
-    mkdirSync(join(ctx.dir, part), { recursive: true, mode: 0o700 })
-    cpSync(from, join(ctx.dir, part), { recursive: true })
+    const own = join(ctx.dir, part)
+    rmSync(own, { recursive: true, force: true })
+    mkdirSync(own, { recursive: true, mode: 0o700 })
+    if (saved !== undefined) cpSync(join(saved, part), own, { recursive: true })
   }
 }

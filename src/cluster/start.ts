@@ -44,20 +44,32 @@ export interface RestoredClusterSpec {
   readonly kubernetes: Kubernetes
   /** Folder that saveControlPlane filled. */
   readonly saved: string
-  /** Restores the machines, which should run on when the control plane is there to be found. */
-  readonly machines: (controlPlane: Promise<unknown>) => readonly Promise<Machine>[]
+  /** Restores the machines, which should run on when the control plane is there to be found. Aborted by the context that it is given. */
+  readonly machines: (controlPlane: Promise<unknown>, ctx: Context) => readonly Promise<Machine>[]
 }
 
-/** Starts a saved control plane and takes its nodes, restored too, back; resolves when each has renewed its lease and is Ready. */
+/**
+ * Starts a saved control plane and takes its nodes, restored too, back; resolves when each has renewed its lease and is Ready. When a part of it
+ * fails, it rejects after the others have ended: what they hold can be released, and nothing of them is in the way of another attempt.
+ */
 export async function restoreCluster({ kubernetes, saved, machines }: RestoredClusterSpec, ctx: Context): Promise<StartedCluster> {
-  const starting = startControlPlane({ kubernetes, saved }, ctx)
+  const failed = new AbortController()
+  const attempt: Context = { ...ctx, signal: AbortSignal.any([ctx.signal, failed.signal]) }
   const since = new Date()
-  const joined = await Promise.all(machines(starting).map(async (restoring) => {
-    const [machine, plane] = await Promise.all([restoring, starting])
-    await rejoinNode(machine, plane, since, ctx)
+  const starting = startControlPlane({ kubernetes, saved }, attempt)
+  const restoring = machines(starting, attempt)
+  const joining = restoring.map(async (promised) => {
+    const [machine, plane] = await Promise.all([promised, starting])
+    await rejoinNode(machine, plane, since, attempt)
     return machine
-  }))
-  return clusterOf(joined, await starting, ctx)
+  })
+  try {
+    return clusterOf(await Promise.all(joining), await starting, ctx)
+  } catch (error) {
+    failed.abort()
+    await Promise.allSettled([starting, ...restoring, ...joining])
+    throw error
+  }
 }
 
 /** Ends a control plane whose nodes are paused, and saves it into a folder. */

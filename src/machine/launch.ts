@@ -1,17 +1,18 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Context } from '../core/context.ts'
 import { leasePort } from '../core/ports.ts'
 import { inStep } from '../core/progress.ts'
+import type { Claim } from '../core/registry.ts'
+import type { Service, ServiceSpec } from '../core/service.ts'
 import { wireAddress, wireMac } from './addresses.ts'
 import { bootMachine } from './boot.ts'
 import { runKey } from './keys.ts'
 import { machineOver } from './machine.ts'
 import { assertHostMemory } from './memory.ts'
 import { FAST_BOOT, COARSE_TIMERS, disk, guestOptions, qemuArgs, qmpSocket, randomDevice, serialConsole, sshNic, wireNic, type Device } from './qemu.ts'
+import type { SshSession } from './ssh-session.ts'
 import { diskFiles, type DiskFiles } from './storage.ts'
-import type { Context } from '../core/context.ts'
-import type { Claim } from '../core/registry.ts'
-import type { ServiceSpec } from '../core/service.ts'
 import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
 
 /** Serial number of the images disk, by which the guest finds it (`/sys/block/vd?/serial`): its letter depends on the modules disk. */
@@ -32,29 +33,30 @@ export async function launchMachine(spec: MachineSpec, accel: Accel, ctx: Contex
   assertHostMemory([spec])
   return inStep(ctx.progress, `${spec.name}: boot ${spec.kernel.name} (${accel})`, async (step) => {
     const dir = machineDir(spec, ctx)
-    const storage: Storage = spec.savable ? { disks: await diskFiles(spec, dir, ctx) } : {}
-    const plan = await planMachine(spec, accel, storage, ctx)
+    const plan = await planMachine(spec, accel, spec.savable ? await diskFiles(spec, dir, ctx) : undefined, ctx)
     const booted = await bootMachine(
       { ...plan, name: spec.name, deadlineMs: options.deadlineMs ?? (accel === 'tcg' ? 60_000 : 30_000), silenceMs: options.silenceMs ?? 20_000 },
       ctx,
       (phase) => step.update(phase),
     )
-    const { name, release, line } = spec.kernel
-    const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: booted.service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
-    return {
-      ...machineOver(booted.session, handle),
-      bootMs: booted.bootMs,
-      stop: async () => {
-        booted.session.close()
-        await booted.service.stop()
-        await plan.files.release()
-      },
-    }
+    return startedMachine(spec, accel, plan, booted)
   })
 }
 
-/** The files that take what the guest writes to its disks; without, they are QEMU's own and nobody can save them. */
-export interface Storage { readonly disks?: DiskFiles }
+/** A machine of a plan that answers by `session`. `bootMs`: from exec of QEMU to that. */
+export function startedMachine(spec: MachineSpec, accel: Accel, plan: MachinePlan, { service, session, bootMs }: { service: Service; session: SshSession; bootMs: number }): StartedMachine {
+  const { name, release, line } = spec.kernel
+  const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
+  return {
+    ...machineOver(session, handle),
+    bootMs,
+    stop: async () => {
+      session.close()
+      await service.stop()
+      await plan.files.release()
+    },
+  }
+}
 
 /** Everything that QEMU is started with, claimed and written down. */
 export interface MachinePlan {
@@ -74,8 +76,11 @@ export function machineDir({ name }: Pick<MachineSpec, 'name'>, ctx: Context): s
   return dir
 }
 
-/** Leases a port, claims the sockets, and puts together the command line. `incoming`: for a machine whose state is loaded rather than booted. */
-export async function planMachine(spec: MachineSpec, accel: Accel, storage: Storage, ctx: Context, incoming = false): Promise<MachinePlan> {
+/**
+ * Leases a port, claims the sockets, and puts together the command line. `disks`: the files that take what the guest writes to its disks; without, they are QEMU's own
+ * and nobody can save them. `incoming`: for a machine whose state is loaded rather than booted.
+ */
+export async function planMachine(spec: MachineSpec, accel: Accel, disks: DiskFiles | undefined, ctx: Context, incoming = false): Promise<MachinePlan> {
   const key = runKey(ctx)
   const port = await leasePort(ctx)
   const dir = machineDir(spec, ctx)
@@ -84,7 +89,7 @@ export async function planMachine(spec: MachineSpec, accel: Accel, storage: Stor
   const files = ctx.registry.claim(`sockets of ${spec.name}`, () => sockets.forEach((path) => rmSync(path, { force: true })))
   for (const path of sockets) files.hold({ kind: 'path', path })
   const consoleFile = join(dir, 'console.log')
-  const args = machineArgs(spec, accel, storage, { port, qmp, consoleFile, publicKey: key.publicBlob, incoming })
+  const args = machineArgs(spec, accel, disks, { port, qmp, consoleFile, publicKey: key.publicBlob, incoming })
   writeFileSync(join(dir, 'qemu.args'), `qemu-system-x86_64 \\\n  ${args.map((arg) => JSON.stringify(arg)).join(' \\\n  ')}\n`)
   return {
     ssh: { host: '127.0.0.1', port, user: 'root', keyFile: key.file },
@@ -95,7 +100,7 @@ export async function planMachine(spec: MachineSpec, accel: Accel, storage: Stor
 }
 
 /** QEMU's arguments for a machine. */
-export function machineArgs(spec: MachineSpec, accel: Accel, storage: Storage, at: { port: number; qmp: string; consoleFile: string; publicKey: string; incoming?: boolean }): string[] {
+export function machineArgs(spec: MachineSpec, accel: Accel, disks: DiskFiles | undefined, at: { port: number; qmp: string; consoleFile: string; publicKey: string; incoming?: boolean }): string[] {
   return qemuArgs({
     name: spec.name,
     accel,
@@ -108,7 +113,7 @@ export function machineArgs(spec: MachineSpec, accel: Accel, storage: Storage, a
     devices: [
       serialConsole(at.consoleFile),
       randomDevice(),
-      ...diskDevices(spec, storage.disks),
+      ...diskDevices(spec, disks),
       sshNic(at.port),
       wireNic(spec.wireSocket, wireMac(spec.index)),
       qmpSocket(at.qmp),

@@ -15,7 +15,7 @@ const values = (args: readonly string[], option: string): string[] => args.filte
 
 describe('QEMU command line', () => {
   it('gives a machine a shared disk in snapshot mode, two cards and its console', () => {
-    const args = machineArgs(spec, 'tcg', {}, at)
+    const args = machineArgs(spec, 'tcg', undefined, at)
     expect(values(args, '-drive')).toEqual(['if=none,id=root,file=/i/disk.raw,format=raw,snapshot=on,cache=unsafe,werror=report'])
     expect(values(args, '-netdev')).toEqual(['user,id=ssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:20022-:22', 'stream,id=wire,server=on,addr.type=unix,addr.path=/run/w2'])
     expect(values(args, '-device')).toEqual(['virtio-rng-pci', 'virtio-blk-pci,drive=root', 'virtio-net-pci,netdev=ssh,mac=52:54:00:12:34:56,romfile=', 'virtio-net-pci,netdev=wire,mac=52:54:00:77:00:02,romfile='])
@@ -24,13 +24,13 @@ describe('QEMU command line', () => {
   })
 
   it('tells the guest its name, address on the wire and key', () => {
-    const [append] = values(machineArgs(spec, 'tcg', {}, at), '-append')
+    const [append] = values(machineArgs(spec, 'tcg', undefined, at), '-append')
     expect(append).toContain('root=/dev/vda rw init=/sbin/kernelbed-init kb.name=node2 kb.wire=192.168.77.12/24 kb.key=AAAAkey')
     expect(append).toContain('console=ttyS0 panic=-1')
   })
 
   it('keeps vda for the root disk, vdb for modules, and marks the images disk by its serial number', () => {
-    const args = machineArgs({ ...spec, boot: { initramfs: '/b/i', modulesDisk: '/b/m' }, imagesDisk: '/c/images.raw' }, 'tcg', {}, at)
+    const args = machineArgs({ ...spec, boot: { initramfs: '/b/i', modulesDisk: '/b/m' }, imagesDisk: '/c/images.raw' }, 'tcg', undefined, at)
     expect(values(args, '-device').filter((d) => d.includes('blk'))).toEqual(['virtio-blk-pci,drive=root', 'virtio-blk-pci,drive=modules', 'virtio-blk-pci,drive=images,serial=kb-images'])
     expect(values(args, '-drive')[1]).toContain('readonly=on')
     expect(values(args, '-drive')[2]).toContain('snapshot=on')

@@ -8,10 +8,8 @@ import { moveFile } from '../core/move-file.ts'
 import { inStep } from '../core/progress.ts'
 import { startService } from '../core/service.ts'
 import { shellQuote } from '../core/shell-quote.ts'
-import { wireAddress, wireMac } from './addresses.ts'
 import { runKey } from './keys.ts'
-import { machineDir, planMachine } from './launch.ts'
-import { machineOver } from './machine.ts'
+import { machineDir, planMachine, startedMachine } from './launch.ts'
 import { assertHostMemory } from './memory.ts'
 import { loadState, openQmp, saveState } from './qmp.ts'
 import { connectSsh } from './ssh-connect.ts'
@@ -39,7 +37,7 @@ export async function saveMachine(machine: StartedMachine, dir: string, ctx: Con
   await machine.stop()
   for (const name of ['root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)
   copyFileSync(handle.consoleFile, join(dir, 'console.log'))
-  for (const name of ['id_ed25519', 'id_ed25519.pub']) copyFileSync(join(ctx.dir, 'ssh', name), join(dir, name))
+  copyFileSync(join(ctx.dir, 'ssh', 'id_ed25519'), join(dir, 'id_ed25519'))
   const files = Object.fromEntries(['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
   writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: handle.name, files }))
 }
@@ -63,19 +61,18 @@ function readJson(file: string): unknown {
 }
 
 /**
- * Starts a machine from a saved one, which stays as it is. `loaded` is awaited before the guest
+ * Starts a machine from a saved one (assertWhole), which stays as it is. `loaded` is awaited before the guest
  * runs on. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
  * KernelbedError when anything of it fails.
  */
 export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context, loaded: Promise<unknown> = Promise.resolve()): Promise<StartedMachine> {
   assertHostMemory([spec])
-  assertWhole(saved)
   return inStep(ctx.progress, `${spec.name}: restore ${spec.kernel.name} (${accel})`, async (step) => {
     const start = performance.now()
     const dir = machineDir(spec, ctx)
     const images = join(saved, 'images.qcow2')
     const disks = await overlays({ root: join(saved, 'root.qcow2'), ...(existsSync(images) ? { images } : {}) }, 'qcow2', dir, ctx)
-    const plan = await planMachine(spec, accel, { disks }, ctx, true)
+    const plan = await planMachine(spec, accel, disks, ctx, true)
     copyFileSync(join(saved, 'console.log'), plan.consoleFile)
     appendFileSync(plan.consoleFile, '\n[kernelbed: restored from a snapshot here]\n')
     for (const path of plan.sockets) rmSync(path, { force: true })
@@ -92,17 +89,7 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
     }
     step.update('SSH')
     const session = await wake(plan.ssh, saved, ctx)
-    const { name, release, line } = spec.kernel
-    const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
-    return {
-      ...machineOver(session, handle),
-      bootMs: performance.now() - start,
-      stop: async () => {
-        session.close()
-        await service.stop()
-        await plan.files.release()
-      },
-    }
+    return startedMachine(spec, accel, plan, { service, session, bootMs: performance.now() - start })
   })
 }
 

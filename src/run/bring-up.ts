@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { restoreCluster, saveControlPlane, startCluster } from '../cluster/index.ts'
+import { assertState, restoreCluster, saveControlPlane, startCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
-import { assertHostMemory, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
+import { assertHostMemory, assertWhole, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
 import { prepare, type Prepared } from './prepare.ts'
@@ -67,6 +67,8 @@ async function bootAndSave(prepared: Prepared, options: E2eOptions, key: string,
 }
 
 async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapshot, ctx: Context, tell: Tell): Promise<Up> {
+  for (const { name } of prepared.nodes) assertWhole(join(snapshot.dir, name))
+  assertState(join(snapshot.dir, 'cluster'))
   const attempt = within(ctx, 'the restored cluster')
   try {
     return await inStep(ctx.progress, 'restore the cluster', async () => {
@@ -76,7 +78,7 @@ async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapsh
       const cluster = await restoreCluster({
         kubernetes: prepared.kubernetes,
         saved: join(snapshot.dir, 'cluster'),
-        machines: (controlPlane) => specsOf(prepared, options, false, attempt).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), attempt, controlPlane), tell)),
+        machines: (controlPlane, within) => specsOf(prepared, options, false, within).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), within, controlPlane), tell)),
       }, attempt)
       const features = await probeRestored(started, snapshot.features, prepared, attempt)
       return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent, features })

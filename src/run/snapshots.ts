@@ -28,7 +28,7 @@ const manifestSchema = z.object({ handle: z.object({ driver: z.string(), version
 
 /** Certificates in a saved cluster are good for 30 days. */
 const oldestMs = 20 * 24 * 3600 * 1000
-/** Each takes about 1.5 GB of disk; those used least recently go first. */
+/** Each takes 0.8 GB of disk or more; those used least recently go first. */
 const kept = 12
 const name = 'snapshot.json'
 
