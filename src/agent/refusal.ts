@@ -1,4 +1,5 @@
 /** What is known of how an agent refuses a kernel that is too old for it, and reading it from its log. */
+import { atLeast } from '../core/versions.ts'
 
 /** An agent's way to refuse. Absent in a driver whose agent does not look at the kernel. */
 export interface Refusal {
@@ -44,12 +45,4 @@ export const missingOf = (log: string, { missing }: Bypass): Missing[] => lines(
 })
 
 /** Of what the agent needs, what a kernel of this release cannot have yet. */
-export const expectedMissing = ({ needs }: Bypass, release: string): Need[] => needs.filter(({ since }) => olderThan(release, since))
-
-/** Whether a release (`4.4.178-generic`) is of a line before a version (`4.5`). */
-export function olderThan(release: string, version: string): boolean {
-  const numbers = (text: string): number[] => (/^\d+(\.\d+)*/.exec(text)?.[0] ?? '0').split('.').map(Number)
-  const [a, b] = [numbers(release), numbers(version)]
-  const at = b.findIndex((number, i) => number !== (a[i] ?? 0))
-  return at >= 0 && (a[at] ?? 0) < (b[at] ?? 0)
-}
+export const expectedMissing = ({ needs }: Bypass, release: string): Need[] => needs.filter(({ since }) => !atLeast(release, since))

@@ -2,8 +2,8 @@ import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from '
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Context } from '../core/context.ts'
+import { compareVersions } from '../core/versions.ts'
 import { readBzImage } from './bzimage.ts'
-import { compareVersions } from './checksums.ts'
 
 const originShape = z.object({ base: z.string(), version: z.string(), source: z.string() })
 

@@ -1,3 +1,5 @@
+import { compareVersions } from '../core/versions.ts'
+
 /** SHA-256 (hex) by file name, from a CHECKSUMS file; its SHA-1 part and its comments are left out. */
 export function parseChecksums(text: string): ReadonlyMap<string, string> {
   return new Map(text.split('\n').flatMap((line) => {
@@ -34,13 +36,3 @@ export function chooseDebs(listed: ReadonlyMap<string, string>, line: string): C
 
 /** Kernel versions newest first. */
 export const newestFirst = (versions: readonly string[]): string[] => [...versions].sort((a, b) => compareVersions(b, a))
-
-/** By their numbers: 4.9.99 is before 4.9.154. */
-export function compareVersions(a: string, b: string): number {
-  const [left, right] = [a, b].map((version) => version.split('.').map(Number))
-  for (let i = 0; i < 3; i++) {
-    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0)
-    if (difference !== 0) return difference
-  }
-  return 0
-}

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { atLeast } from '../core/versions.ts'
 import { catalogue } from './catalogue.ts'
-import { atLeast, comesWith, configOptions, features, findFeature, linesWith, mustHave, type Feature } from './features.ts'
+import { comesWith, configOptions, features, findFeature, linesWith, mustHave, type Feature } from './features.ts'
 
 const feature = (name: string): Feature => findFeature(name) ?? expect.fail(`no feature ${name}`)
 const allSet = (): boolean => true

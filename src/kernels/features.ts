@@ -1,3 +1,4 @@
+import { atLeast } from '../core/versions.ts'
 import { catalogue } from './catalogue.ts'
 import { datapathOptions } from './config-options.ts'
 
@@ -197,14 +198,6 @@ const byName: ReadonlyMap<string, Feature> = new Map(features.map((feature) => [
 
 /** By any name: what a test file or a saved table says need not be known here. */
 export const findFeature = (name: string): Feature | undefined => byName.get(name)
-
-/** Whether a kernel of the line (`4.14`) has what the line `since` brought. `newest` has everything. */
-export function atLeast(line: string, since: string): boolean {
-  if (line === 'newest') return true
-  const [major = 0, minor = 0] = line.split('.').map(Number)
-  const [sinceMajor = 0, sinceMinor = 0] = since.split('.').map(Number)
-  return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor)
-}
 
 /** Whether kernels of the line can have the feature: it had come by then, and the line is no exception. */
 export const comesWith = (feature: Feature, line: string): boolean => atLeast(line, feature.since) && feature.except[line] === undefined

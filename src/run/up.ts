@@ -1,5 +1,6 @@
 import type { StartedAgent } from '../agent/index.ts'
 import type { StartedCluster } from '../cluster/index.ts'
+import { compareVersions } from '../core/versions.ts'
 import type { Kernel } from '../kernels/index.ts'
 import type { StartedMachine } from '../machine/index.ts'
 import type { FeatureTable } from '../probe/index.ts'
@@ -26,7 +27,7 @@ const distinct = (values: readonly string[]): string[] => [...new Set(values)]
 
 /** The kernel of a run as people and suites see it: of a mixed cluster the names of all, and the oldest's line. */
 export function runKernelOf(kernels: readonly Kernel[]): { readonly name: string; readonly release: string; readonly line: string } {
-  const lines = distinct(kernels.map(({ line }) => line)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  const lines = distinct(kernels.map(({ line }) => line)).sort(compareVersions)
   const mixed = distinct(kernels.map(({ digest }) => digest)).length > 1
   const names = kernels.map(({ name }) => name)
   return { name: mixed ? names.join('+') : (names[0] ?? ''), release: distinct(kernels.map(({ release }) => release)).join(', '), line: lines[0] ?? '' }

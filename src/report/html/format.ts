@@ -1,3 +1,4 @@
+import { compareVersions } from '../../core/versions.ts'
 import type { RunResult, TestResult } from '../types.ts'
 import { html, type Markup } from './markup.ts'
 
@@ -38,7 +39,4 @@ export const grouped = (n: number): string => n.toLocaleString('en-US')
 export const plural = (n: number, noun: string): string => `${grouped(n)} ${noun}${n === 1 ? '' : 's'}`
 
 /** Catalogue lines in order of version (4.9 before 4.14), then names of one's own. */
-export function compareKernels(a: string, b: string): number {
-  const numbered = (name: string): boolean => /^\d/.test(name)
-  return Number(numbered(b)) - Number(numbered(a)) || a.localeCompare(b, 'en', { numeric: true })
-}
+export const compareKernels = (a: string, b: string): number => compareVersions(a, b) || a.localeCompare(b, 'en', { numeric: true })
