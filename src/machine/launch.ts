@@ -115,7 +115,7 @@ export function machineArgs(spec: MachineSpec, accel: Accel, disks: DiskFiles | 
       randomDevice(),
       ...diskDevices(spec, disks),
       sshNic(at.port),
-      wireNic(spec.wireSocket, wireMac(spec.index)),
+      spec.wirePeer === undefined ? wireNic(spec.wireSocket, wireMac(spec.index)) : wireNic(spec.wirePeer, wireMac(spec.index), 'connect'),
       qmpSocket(at.qmp),
     ],
   })

@@ -45,9 +45,9 @@ export const disk = (id: string, file: string, mode: DiskMode, serial?: string):
 export const sshNic = (hostPort: number): Device =>
   device('-netdev', `user,id=ssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:${hostPort}-:22`, '-device', 'virtio-net-pci,netdev=ssh,mac=52:54:00:12:34:56,romfile=')
 
-/** A card whose frames go over a Unix socket that QEMU listens on (4-byte length before each). */
-export const wireNic = (socket: string, mac: string): Device =>
-  device('-netdev', `stream,id=wire,server=on,addr.type=unix,addr.path=${quote(socket)}`, '-device', `virtio-net-pci,netdev=wire,mac=${mac},romfile=`)
+/** A card whose frames go over a Unix stream socket (4-byte length before each), on which QEMU listens or, to another machine's, connects. */
+export const wireNic = (socket: string, mac: string, role: 'listen' | 'connect' = 'listen'): Device =>
+  device('-netdev', `stream,id=wire,server=${role === 'listen' ? 'on' : 'off'},addr.type=unix,addr.path=${quote(socket)}`, '-device', `virtio-net-pci,netdev=wire,mac=${mac},romfile=`)
 
 /** QEMU's own control socket. */
 export const qmpSocket = (path: string): Device => device('-qmp', `unix:${quote(path)},server=on,wait=off`)

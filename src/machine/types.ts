@@ -15,6 +15,8 @@ export interface MachineSpec {
   readonly cpus: number
   /** Unix stream socket on which QEMU's wire NIC listens; the switch connects to it. */
   readonly wireSocket: string
+  /** For two machines without a switch: the wireSocket of a running machine, to which QEMU connects this one's wire NIC instead of listening. */
+  readonly wirePeer?: string
   /** Raw ext4 disk with container images (src/cluster/images-disk.ts); attached through an overlay of its own, virtio serial `kb-images`. */
   readonly imagesDisk?: string
   /** Keeps what is written to its disks in files, so that saveMachine can save them. */

@@ -20,22 +20,23 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
   assertHostMemory(prepared.nodes.map(({ name }) => ({ name, memoryMiB: options.memoryMiB })))
   const key = options.snapshot ? await snapshotKey(prepared, options, ctx) : undefined
   const told: Tell = (up) => tell({ kernels: prepared.nodes.map(({ kernel }) => kernel), workloadImage: prepared.workloadImage, ...up })
-  if (key === undefined) return boot(prepared, options, false, ctx, told)
-  const snapshot = findSnapshot(key, ctx) ?? (await bootAndSave(prepared, options, key, ctx, told))
+  if (key === undefined) return bootCluster(prepared, options, false, ctx, told)
+  const snapshot = await savedCluster(prepared, options, key, ctx, told)
   try {
-    return await restore(prepared, options, snapshot, ctx, told)
+    return await restoreSaved(prepared, options, snapshot, ctx, told)
   } catch (error) {
     if (ctx.signal.aborted) throw error
     ctx.progress.note(`the snapshot could not be restored, so the machines boot: ${explain(error)}`)
     snapshot.discard()
-    return boot(prepared, options, false, ctx, told)
+    return bootCluster(prepared, options, false, ctx, told)
   }
 }
 
 /** An attempt's context: what it starts can be ended without ending the run. */
-const within = (ctx: Context, name: string): Context => ({ ...ctx, registry: ctx.registry.child(name) })
+export const within = (ctx: Context, name: string): Context => ({ ...ctx, registry: ctx.registry.child(name) })
 
-async function boot(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Up> {
+/** Machines, cluster and agent from nothing. `savable`: their disks' writes go where saveSnapshot finds them. */
+export async function bootCluster(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Up> {
   const wire = await startWire(ctx)
   const started: StartedMachine[] = []
   tell({ wire, machines: started })
@@ -50,10 +51,12 @@ async function boot(prepared: Prepared, options: E2eOptions, savable: boolean, c
   return upOf(prepared, { machines: started, wire, cluster, agent, features: await probing })
 }
 
-/** Boots, saves, and ends what was booted: the run goes on from the snapshot, as every later one does. */
-async function bootAndSave(prepared: Prepared, options: E2eOptions, key: string, ctx: Context, tell: Tell): Promise<Snapshot> {
+/** The snapshot under a key. Where there is none the cluster is booted, saved, and ended: the run goes on from the snapshot, as every later one does. */
+export async function savedCluster(prepared: Prepared, options: E2eOptions, key: string, ctx: Context, tell: Tell): Promise<Snapshot> {
+  const found = findSnapshot(key, ctx)
+  if (found) return found
   const attempt = within(ctx, 'the cluster that is saved')
-  const { machines, cluster, agent, features } = await boot(prepared, options, true, attempt, tell)
+  const { machines, cluster, agent, features } = await bootCluster(prepared, options, true, attempt, tell)
   const snapshot = await saveSnapshot(key, { agent, features }, ctx, (dir) => inStep(ctx.progress, 'save a snapshot', async (step) => {
     step.update('machines')
     await pauseMachines(machines, attempt)
@@ -66,7 +69,8 @@ async function bootAndSave(prepared: Prepared, options: E2eOptions, key: string,
   return snapshot
 }
 
-async function restore(prepared: Prepared, options: E2eOptions, snapshot: Snapshot, ctx: Context, tell: Tell): Promise<Up> {
+/** The cluster of a snapshot, running. Throws when it can't be; nothing of it is left then. */
+export async function restoreSaved(prepared: Prepared, options: E2eOptions, snapshot: Snapshot, ctx: Context, tell: Tell): Promise<Up> {
   for (const { name } of prepared.nodes) assertWhole(join(snapshot.dir, name))
   assertState(join(snapshot.dir, 'cluster'))
   const attempt = within(ctx, 'the restored cluster')
