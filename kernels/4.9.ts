@@ -6,12 +6,7 @@ const kernel: CatalogueKernel = {
   sources: [{ from: 'mirror' }, { from: 'mainline', version: '4.9.337' }],
   config: [...datapathOptions],
   agent: 'works',
-  without: [
-    { feature: 'LRU maps', since: '4.10' },
-    { feature: 'LPM tries (CIDR policy, XDP prefilter)', since: '4.11' },
-    { feature: 'generic XDP', since: '4.12' },
-    { feature: 'object info by descriptor (bpftool)', since: '4.13' },
-  ],
+  without: ['map:lru_hash', 'map:lpm_trie', 'attach:xdp-generic', 'cmd:obj-get-info'],
   note: 'the oldest line supported',
 }
 

@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { compareVersions } from '../core/versions.ts'
+import type { FeatureName } from './features.ts'
 
 /** Debian suites to take `package` from, tried in order: any that the mirror of the host's apt carries. A suite's security updates are included. */
 export interface DebianSource { readonly from: 'debian'; readonly suites: readonly string[]; readonly package: string }
@@ -13,9 +15,6 @@ export type KernelSource =
   /** Ubuntu's mainline archive: this version, or the newest of the line that it has where it lacks that, or none is named. */
   | { readonly from: 'mainline'; readonly version?: string }
 
-/** Something an agent does not get on a kernel, and the version that brought it. */
-export interface Lack { readonly feature: string; readonly since: string }
-
 /** One kernel line: a file of `kernels/`, named after it. */
 export interface CatalogueKernel {
   /** What `--kernel` takes: `6.1`, `newest`. A line by number is the line of its mirror and mainline sources. */
@@ -26,8 +25,8 @@ export interface CatalogueKernel {
   readonly config: readonly string[]
   /** Whether a Cilium-like agent must work here, or must refuse to start and say why. */
   readonly agent: 'works' | 'refuses'
-  /** What it works without here. */
-  readonly without?: readonly Lack[]
+  /** What it works without here: features by the names of features.ts, which has the version that brought each. */
+  readonly without?: readonly FeatureName[]
   /** Why, when it is not plain. */
   readonly note?: string
 }
@@ -40,14 +39,8 @@ async function load(file: string): Promise<CatalogueKernel> {
   return kernel
 }
 
-/** By number; names that are none come last. */
-function byAge({ name: a }: CatalogueKernel, { name: b }: CatalogueKernel): number {
-  const [left, right] = [a, b].map((name) => (/^\d/.test(name) ? name.split('.').map(Number) : [Infinity]))
-  return left![0] === right![0] ? (left![1] ?? 0) - (right![1] ?? 0) : left![0]! - right![0]!
-}
-
 /** Every file of `kernels/`, oldest line first. */
-export const catalogue: readonly CatalogueKernel[] = (await Promise.all(readdirSync(folder).filter((file) => /^[^.].*(?<!\.test)\.ts$/.test(file)).map(load))).sort(byAge)
+export const catalogue: readonly CatalogueKernel[] = (await Promise.all(readdirSync(folder).filter((file) => /^[^.].*(?<!\.test)\.ts$/.test(file)).map(load))).sort((a, b) => compareVersions(a.name, b.name))
 
 export const catalogueNames: readonly string[] = catalogue.map((kernel) => kernel.name)
 

@@ -8,6 +8,11 @@ const allSet = (): boolean => true
 const noneSet = (): boolean => false
 
 describe('the list of features', () => {
+  it('that the agent works without on a line came after it', () => {
+    for (const { name, without = [] } of catalogue) for (const lacking of without) expect(comesWith(feature(lacking), name), `${lacking} on ${name}`).toBe(false)
+    expect(catalogue.some(({ without = [] }) => without.length > 0)).toBe(true)
+  })
+
   it('names each once, with the release that brought it', () => {
     expect(new Set(features.map(({ name }) => name)).size).toBe(features.length)
     expect(features.filter(({ since }) => !/^\d\.\d+$/.test(since))).toEqual([])

@@ -1,4 +1,5 @@
-export { catalogue, catalogueNames, findInCatalogue, type CatalogueKernel, type KernelSource, type Lack } from './catalogue.ts'
+export { findFeature } from './features.ts'
+export { catalogue, catalogueNames, findInCatalogue, type CatalogueKernel, type KernelSource } from './catalogue.ts'
 export { resolveKernel } from './resolve.ts'
 export { checkKernelSpec, describeSpec, type KernelOptions, type KernelSpec } from './spec.ts'
 export type { Kernel } from './types.ts'

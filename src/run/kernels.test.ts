@@ -55,7 +55,7 @@ test('the table tells each line\'s state, and why some are not to be had once fo
   const line = (name: string, rest: Partial<CatalogueKernel> = {}): CatalogueKernel => ({ name, sources: [], config: [], agent: 'works', ...rest })
   const why = ['KERNELBED_MIRROR: not set', 'Ubuntu mainline archive: cannot read it']
   const found = new Map<string, Availability>([['4.4', { state: 'no', why }], ['4.9', { state: 'no', why }], ['5.10', { state: 'cached', what: '5.10.0-46', from: 'Debian bullseye' }], ['6.1', { state: 'available', what: '6.1.192-2', from: `a mirror, signed by ${'0123456789ABCDEF'.repeat(3).slice(0, 40)}` }]])
-  const table = kernelTable([line('4.4', { agent: 'refuses' }), line('4.9', { without: [{ feature: 'LRU maps', since: '4.10' }] }), line('5.10'), line('6.1')], found)
+  const table = kernelTable([line('4.4', { agent: 'refuses' }), line('4.9', { without: ['map:lru_hash'] }), line('5.10'), line('6.1')], found)
   expect(table).toBe(`kernel  state      version    agent                    from
 4.4     no                    refuses
 4.9     no                    works without 1 (below)
@@ -68,6 +68,6 @@ not to be had here: 4.4, 4.9
   → pass one by path (--kernel 4.4=FILE: a bzImage, vmlinux, .deb or build), or set KERNELBED_MIRROR to a folder or URL that has it
 
 what the agent works without:
-  4.9: LRU maps, since 4.10
+  4.9: map:lru_hash, hash table that forgets the least recently used: since 4.10
 `)
 })

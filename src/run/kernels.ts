@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { Command } from 'commander'
 import { didYouMean } from '../core/closest.ts'
 import { explain, usageError } from '../core/errors.ts'
-import { availabilityOf, catalogue, catalogueNames, resolveKernel, type Availability, type CatalogueKernel } from '../kernels/index.ts'
+import { availabilityOf, catalogue, catalogueNames, findFeature, resolveKernel, type Availability, type CatalogueKernel } from '../kernels/index.ts'
 import { parseFlags } from './flags.ts'
 import { openSession, type Session } from './session.ts'
 
@@ -95,7 +95,10 @@ function reasons(lines: readonly CatalogueKernel[], found: ReadonlyMap<string, A
 }
 
 const lacks = (lines: readonly CatalogueKernel[]): string[] => {
-  const rows = lines.flatMap(({ name, without = [] }) => without.map(({ feature, since }) => `  ${name}: ${feature}, since ${since}`))
+  const rows = lines.flatMap(({ name, without = [] }) => without.map((lacking) => {
+    const feature = findFeature(lacking)
+    return `  ${name}: ${lacking}${feature ? `, ${feature.title}: since ${feature.since}` : ''}`
+  }))
   return rows.length === 0 ? [] : ['', 'what the agent works without:', ...rows]
 }
 
