@@ -28,10 +28,10 @@ export async function buildAgent({ outDir, fault }: { outDir: string; fault?: st
   const version = `1.2.5-lash${fault === undefined ? '' : `+${fault}`}`
 
   run('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-I', join(agentDir, 'bpf'), ...(fault === undefined ? [] : [defineOf(fault)]), '-c', join(agentDir, 'bpf/lash.c'), '-o', join(rootfs, 'opt/lash/lash.o')])
-  run('gcc', ['-static', '-Os', '-s', '-Wall', '-o', join(rootfs, 'opt/lash/cilium-cni'), join(agentDir, 'cni/cilium-cni.c')])
+  for (const [name, to] of [['cilium-cni', 'opt/lash'], ['cilium', 'usr/bin']] as const) run('gcc', ['-static', '-Os', '-s', '-Wall', '-o', join(rootfs, to, name), join(agentDir, 'client', `${name}.c`)])
   await bundle(rootfs, version, fault ?? '')
   copyNode(rootfs)
-  for (const [name, script] of [['cilium-agent', 'agent.cjs'], ['cilium', 'cilium.cjs']] as const) launcher(rootfs, name, script)
+  launcher(rootfs, 'cilium-agent', 'agent.cjs')
   copyShell(rootfs)
   writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
   writeFileSync(join(rootfs, 'etc/group'), 'root:x:0:\n')
@@ -75,10 +75,7 @@ function librariesOf(binary: string): string[] {
   return [...run('ldd', [binary]).matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1]!)
 }
 
-/**
- * A few kilobytes of static C: a `#!` line can't carry flags well, and a shell would be one more process to start. The compile cache (in
- * /var/cache/lash) saves parsing the bundle again.
- */
+/** A few kilobytes of static C: a `#!` line can't carry flags well, and a shell would be one more process to start. The compile cache (in /var/cache/lash) saves parsing the bundle again. */
 function launcher(rootfs: string, name: string, script: string): void {
   const source = `
 #include <stdlib.h>

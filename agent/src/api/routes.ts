@@ -1,6 +1,8 @@
 import type { AgentConfig } from '../config/agent.ts'
 import { isOn } from '../config/agent.ts'
 import type { Datapath } from '../datapath/types.ts'
+import { answer, runsInAgent } from '../cli/answer.ts'
+import { withSocket } from '../cli/client.ts'
 import type { CNIHandler } from '../endpoint/cni.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
 import { knownIdentities } from '../identity/allocator.ts'
@@ -23,7 +25,7 @@ export interface ApiDeps {
 const ok = (body: unknown): Answer => ({ body })
 
 export function createRoutes(deps: ApiDeps): Routes {
-  const { datapath, endpoints, identities, policies, monitor, cni, status } = deps
+  const { config, datapath, endpoints, identities, policies, monitor, cni, status } = deps
   const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
   const endpoint = (text: string) => {
     const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
@@ -60,7 +62,24 @@ export function createRoutes(deps: ApiDeps): Routes {
     'GET /v1/map/policy/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok({ id: it.id, entries: datapath.listPolicy(it.id) }) },
     'GET /v1/map/metrics': () => ok(datapath.metrics()),
     'GET /v1/monitor': () => ({ stream: (response) => { response.writeHead(200, { 'content-type': 'application/octet-stream' }); monitor.attach(response) } }),
+    // The command line of client/cilium.c, which is no more than this call.
+    'POST /v1/command': async ({ body }) => command(await body(), config['socket-path']),
     'POST /v1/cni': async ({ body }) => { const answer = await cni.handle(await body()); return { status: answer.ok ? 200 : 500, body: answer.body } },
+  }
+}
+
+/** Runs a command line in this process, for `socket`'s agent: its output as the body, stdout first. */
+export async function command(body: unknown, socket: string): Promise<Answer> {
+  const argv = (body as { argv?: unknown } | undefined)?.argv
+  if (!Array.isArray(argv) || !argv.every((arg) => typeof arg === 'string')) throw new ApiError(400, 'argv must be a list of strings')
+  if (!runsInAgent(argv)) throw new ApiError(501, 'this command runs in a process of its own')
+  const { stdout, stderr, exitCode } = await withSocket(socket, () => answer(argv))
+  const [out, err] = [Buffer.from(stdout), Buffer.from(stderr)]
+  return {
+    stream: (response) => {
+      response.writeHead(200, { 'content-type': 'text/plain', 'content-length': out.length + err.length, 'x-exit-code': exitCode, 'x-stdout-length': out.length, connection: 'close' })
+      response.end(Buffer.concat([out, err]))
+    },
   }
 }
 

@@ -1,6 +1,12 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import http from 'node:http'
 
-export const socketPath = (): string => process.env['CILIUM_SOCK'] ?? '/var/run/cilium/cilium.sock'
+const socketOfCall = new AsyncLocalStorage<string>()
+
+/** Runs a command line against the agent at a socket, whatever this process's environment says. */
+export const withSocket = <T>(path: string, run: () => Promise<T>): Promise<T> => socketOfCall.run(path, run)
+
+export const socketPath = (): string => socketOfCall.getStore() ?? process.env['CILIUM_SOCK'] ?? '/var/run/cilium/cilium.sock'
 
 /** No answer, or one other than 200. */
 export class AgentError extends Error {

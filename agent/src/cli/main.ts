@@ -1,17 +1,11 @@
-import { CommandError, runCommand } from './command.ts'
-import { root } from './commands.ts'
+import { answer } from './answer.ts'
 
-/** `cilium`. Errors are printed as cobra and Cilium do; the exit code is 1. */
+/** `cilium`, in a process of its own. */
 async function main(argv: string[]): Promise<void> {
-  try {
-    process.stdout.write(await runCommand(root, 'cilium', argv))
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    if (error instanceof CommandError && error.stdout !== '') process.stdout.write(error.stdout)
-    else if (message.startsWith('unknown command')) process.stderr.write(`Error: ${message}\nRun 'cilium --help' for usage.\n`)
-    process.stderr.write(`${error instanceof CommandError && (error.stdout !== '' || message.startsWith('unknown command') || message.startsWith('error in')) ? '' : 'Error: '}${message}\n`)
-    process.exitCode = 1
-  }
+  const { stdout, stderr, exitCode } = await answer(argv)
+  process.stdout.write(stdout)
+  process.stderr.write(stderr)
+  process.exitCode = exitCode
 }
 
 void main(process.argv.slice(2))

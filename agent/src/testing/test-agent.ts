@@ -32,7 +32,7 @@ export function buildPlugin(): string {
   if (plugin !== undefined) return plugin
   plugin = join(tmpdir(), `lash-cilium-cni-${process.pid}`)
   process.once('exit', () => rmSync(plugin!, { force: true }))
-  const source = fileURLToPath(new URL('../../cni/cilium-cni.c', import.meta.url))
+  const source = fileURLToPath(new URL('../../client/cilium-cni.c', import.meta.url))
   const { status, stderr } = spawnSync('gcc', ['-static', '-Os', '-o', plugin, source], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`gcc failed: ${stderr}`)
   return plugin
