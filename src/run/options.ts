@@ -73,8 +73,8 @@ function nodesOption(value: string): number | readonly string[] {
   return kernels
 }
 
-/** The flags of `npm run e2e`, which `npm run matrix` takes too. */
-export function e2eFlags(program: Command): Command {
+/** The flags of `npm run e2e`, which `npm run matrix` and `bisect` take too. `stray`: words that are no flags are the caller's. */
+export function e2eFlags(program: Command, { stray = false } = {}): Command {
   return program
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
@@ -91,7 +91,7 @@ export function e2eFlags(program: Command): Command {
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
-    .allowExcessArguments(false)
+    .allowExcessArguments(stray)
 }
 
 /**
