@@ -58,7 +58,7 @@ disabled_plugins = [${off.map((name) => `"io.containerd.${name}"`).join(', ')}]
 `
 }
 
-/** KubeletConfiguration: everything that only costs time on a node that lives for minutes is off (pod cgroups, eviction, image collection, volume statistics). The lease is renewed each quarter of its time: restoring waits for that. */
+/** KubeletConfiguration: everything that only costs time on a node that lives for minutes is off (pod cgroups, eviction, image collection, volume statistics). The lease is renewed each quarter of its time, which restoring waits for; a request for it has no longer than that quarter, so on a busy host 8 s were too few. */
 export function kubeletConfig(minor: number): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1', kind: 'KubeletConfiguration',
@@ -70,7 +70,7 @@ export function kubeletConfig(minor: number): object {
     clusterDomain: addresses.clusterDomain, clusterDNS: [], resolvConf: '',
     evictionHard: {}, imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99, volumeStatsAggPeriod: '1h',
     containerLogMaxSize: '50Mi', serializeImagePulls: false, maxPods: 60,
-    nodeStatusUpdateFrequency: '2s', nodeStatusReportFrequency: '1m', nodeLeaseDurationSeconds: 8, syncFrequency: '10s', fileCheckFrequency: '1h',
+    nodeStatusUpdateFrequency: '2s', nodeStatusReportFrequency: '1m', nodeLeaseDurationSeconds: 20, syncFrequency: '10s', fileCheckFrequency: '1h',
     kubeAPIQPS: 100, kubeAPIBurst: 200, eventRecordQPS: 100, eventBurst: 200, registryPullQPS: 0,
     ...(minor < 25 ? { featureGates: { LocalStorageCapacityIsolation: false } } : { localStorageCapacityIsolation: false }),
   }
