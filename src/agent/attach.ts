@@ -1,11 +1,12 @@
-import { isReady } from './wait-ready.ts'
 import type { V1Pod } from '@kubernetes/client-node'
-import { Collector, execInPod, kubeClient, kubectl, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
+import { Collector, execInPod, kubeClient, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor } from '../core/wait.ts'
 import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
 import { fatalLines } from './driver.ts'
+import { agentPods, alive, podLog } from './pods.ts'
 import type { AgentHandle } from './types.ts'
+import { isReady } from './wait-ready.ts'
 
 /** The agent's pod of a node. */
 export interface AgentPod { readonly node: string; readonly name: string; readonly uid: string; readonly restarts: number; readonly ready: boolean }
@@ -39,11 +40,10 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
   const { core } = kubeClient(cluster)
   const known = new Map<string, AgentPod>()
   const pods = async (): Promise<readonly AgentPod[]> => {
-    const { items } = await core.listNamespacedPod({ namespace: handle.namespace, labelSelector: handle.selector })
-    const alive = items.filter((pod) => pod.metadata?.deletionTimestamp === undefined).map((pod) => podOf(pod, handle))
+    const found = alive(await agentPods(cluster, handle)).map((pod) => podOf(pod, handle))
     known.clear()
-    for (const pod of alive) known.set(pod.node, pod)
-    return alive
+    for (const pod of found) known.set(pod.node, pod)
+    return found
   }
   const containerOn = async (node: string): Promise<ContainerRef> => {
     if (!known.has(node)) await pods()
@@ -52,10 +52,7 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
     return { namespace: handle.namespace, pod: pod.name, container: handle.container }
   }
   const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => execInPod(cluster, await containerOn(node), [...handle.cli, ...args], options)
-  const logs = async (node: string, { previous = false } = {}): Promise<string> => {
-    const { pod, container } = await containerOn(node)
-    return (await kubectl(cluster, ['-n', handle.namespace, 'logs', pod, '-c', container, ...(previous ? ['--previous'] : [])], { timeoutMs: 30_000 })).stdout
-  }
+  const logs = async (node: string, options?: { readonly previous?: boolean }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
   const attached: Agent = {
     handle, pods, exec, logs,
     monitor: async (node, args) => streamInPod(cluster, await containerOn(node), [...handle.cli, 'monitor', ...args]),
