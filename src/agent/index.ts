@@ -1,6 +1,9 @@
 /** The agent under test: how it is installed, and how it is reached. */
-export { fatalLines, type AgentDriver, type AgentOptions, type Capability, type StartedAgent } from './driver.ts'
-export { driverNames, findDriver } from './drivers.ts'
+export type { AgentDriver, AgentOptions, AgentSetting, InstallPlan } from './driver.ts'
+export { checkAgentOptions, driverNames, driverSpec, loadDriver } from './drivers.ts'
+export { installAgent, type StartedAgent } from './install.ts'
+export { agentHandleSchema, fatalLines, type MonitorForm } from './handle.ts'
+export { capabilities, capabilityNames, lackReason, type Capabilities, type Capability } from './capabilities.ts'
 export { attachAgent, type Agent, type AgentPod } from './attach.ts'
 export { bypassKernelCheck, type Bypassed, type Ended } from './bypass.ts'
 export { expectedMissing, missingOf, refusalLines, type Bypass, type Missing, type Need, type Refusal, type RefusalLine } from './refusal.ts'

@@ -14,7 +14,7 @@ export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle
   const list = (): Promise<V1Pod[]> => agentPods(cluster.handle, agent)
   const evidence = async (): Promise<string> => agentEvidence(cluster.handle, agent, await list())
   const hint = 'the kernel may lack what the agent needs: its log above, or evidence/agent in the run folder, says more'
-  await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000, intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
+  await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000 * (agent.patience ?? 1), intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
     cluster.assertAlive()
     const pods = await list()
     const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts)

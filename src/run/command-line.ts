@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { shellQuote } from '../core/shell-quote.ts'
 import type { E2eOptions } from './options.ts'
 
@@ -9,6 +10,9 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.trustOnFirstUse) args.push('--trust-on-first-use')
   if (options.agent !== 'lash') args.push('--agent', options.agent)
+  for (const source of options.agentGiven?.manifests ?? []) args.push('--agent-manifests', source)
+  for (const path of options.agentGiven?.images ?? []) args.push('--agent-image', path)
+  for (const [name, value] of Object.entries(options.agentGiven?.settings ?? {})) args.push('--agent-option', `${name}=${value}`)
   if (options.fault !== undefined) args.push('--fault', options.fault)
   if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)
   for (const suite of options.suites) args.push('--suite', suite)
@@ -22,4 +26,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
 }
 
 /** How results name the agent. */
-export const agentName = (options: E2eOptions): string => (options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`)
+export const agentName = ({ agent, fault }: Pick<E2eOptions, 'agent' | 'fault'>): string => {
+  const name = basename(agent).replace(/\.[cm]?[jt]s$/, '')
+  return fault === undefined ? name : `${name} with fault ${fault}`
+}
