@@ -1,6 +1,7 @@
 export { ensureBootFiles } from './boot-files.ts'
 export { ensureBusybox } from './busybox.ts'
 export { ensureGuestImage } from './guest-image.ts'
+export { checkGivenTar, fullRef, readGivenTar, type GivenImage, type GivenTar } from './given-tar.ts'
 export { checkHostTools, ensureHostTools, installCommand, type MissingTool, type ToolSet } from './host-tools.ts'
 export { writeImageTar, type ImageFile, type ImageSpec } from './image-tar.ts'
 export { checkKubernetesSpec, ensureKubernetes } from './kubernetes.ts'
