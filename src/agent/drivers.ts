@@ -6,8 +6,9 @@ import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import type { AgentDriver, AgentOptions } from './driver.ts'
 import { lash } from './lash.ts'
+import { plainCni } from './plain-cni.ts'
 
-const drivers: readonly AgentDriver[] = [lash]
+const drivers: readonly AgentDriver[] = [lash, plainCni]
 
 /** Names for `--agent`. */
 export const driverNames = (): readonly string[] => drivers.map(({ name }) => name)
