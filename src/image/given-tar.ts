@@ -150,7 +150,7 @@ type Descriptor = z.infer<typeof descriptor>
 function configOf(path: string, json: ReadonlyMap<string, string>, entry: Descriptor): string {
   const text = parsed(path, json, blob(entry.digest), z.union([ociManifest, ociIndex]))
   if ('config' in text) return (text as z.infer<typeof ociManifest>).config.digest
-  const all = (text as z.infer<typeof ociIndex>).manifests
+  const all = (text).manifests
   const ours = all.find(({ platform }) => platform?.architecture === 'amd64' && platform.os === 'linux')
   if (!ours) throw wrongMachine(path, all.map(({ platform }) => (platform ? `${platform.os}/${platform.architecture}` : 'unknown')).join(', '))
   return configOf(path, json, ours)
