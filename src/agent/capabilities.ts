@@ -26,7 +26,7 @@ export type Capabilities = Readonly<Partial<Record<Capability, true | string>>>
 export function lackReason(needs: readonly string[], agent: { readonly driver: string; readonly capabilities: Capabilities }): string | undefined {
   const lacking = needs.map(known).flatMap((name) => {
     const has = agent.capabilities[name]
-    return has === true ? [] : [`needs ${name} (${capabilities[name]}), which ${agent.driver} lacks: ${has ?? 'its driver does not say that it can'}`]
+    return has === true ? [] : [`needs ${name}, which ${agent.driver} lacks: ${has ?? 'its driver does not say that it can'}`]
   })
   return lacking.length ? lacking.join('; ') : undefined
 }

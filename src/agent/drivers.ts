@@ -5,10 +5,11 @@ import { z } from 'zod'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import type { AgentDriver, AgentOptions } from './driver.ts'
+import { cilium } from './cilium.ts'
 import { lash } from './lash.ts'
 import { plainCni } from './plain-cni.ts'
 
-const drivers: readonly AgentDriver[] = [lash, plainCni]
+const drivers: readonly AgentDriver[] = [lash, cilium, plainCni]
 
 /** Names for `--agent`. */
 export const driverNames = (): readonly string[] => drivers.map(({ name }) => name)

@@ -17,7 +17,7 @@ export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle
   await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000 * (agent.patience ?? 1), intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
     cluster.assertAlive()
     const pods = await list()
-    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts)
+    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts * (agent.patience ?? 1))
     if (crashing) throw new KernelbedError(`${agent.driver} keeps ending on ${crashing.spec?.nodeName}: ${describe(crashing, agent)}`, { blame: 'agent', hint, details: await agentEvidence(cluster.handle, agent, [crashing]) })
     const waiting = cluster.handle.nodes.map(({ name }) => name).filter((name) => !isReady(pods.find(({ spec }) => spec?.nodeName === name)))
     if (waiting.length === 0) return { done: undefined }

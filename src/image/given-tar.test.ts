@@ -49,13 +49,13 @@ describe('a tar of docker save', () => {
 
 describe('an OCI layout', () => {
   it('tells its name and labels', async () => {
-    expect((await readGivenTar(await tar('oci.tar', oci({ 'io.containerd.image.name': 'quay.io/cilium/cilium:v1.14.2' })), ctx)).images)
-      .toEqual([{ refs: ['quay.io/cilium/cilium:v1.14.2'], labels: { 'org.opencontainers.image.version': '1.14.2' } }])
+    expect((await readGivenTar(await tar('oci.tar', oci({ 'io.containerd.image.name': 'registry.example/cilium/cilium:v1.14.2' })), ctx)).images)
+      .toEqual([{ refs: ['registry.example/cilium/cilium:v1.14.2'], labels: { 'org.opencontainers.image.version': '1.14.2' } }])
   })
 
   it('of newer docker save has its names in manifest.json', async () => {
-    const both = { ...oci({ 'org.opencontainers.image.ref.name': 'v1.14.2' }), 'manifest.json': [{ Config: 'blobs/sha256/c', RepoTags: ['quay.io/cilium/cilium:v1.14.2'], Layers: [] }] }
-    expect((await readGivenTar(await tar('both.tar', both), ctx)).ref).toBe('quay.io/cilium/cilium:v1.14.2')
+    const both = { ...oci({ 'org.opencontainers.image.ref.name': 'v1.14.2' }), 'manifest.json': [{ Config: 'blobs/sha256/c', RepoTags: ['registry.example/cilium/cilium:v1.14.2'], Layers: [] }] }
+    expect((await readGivenTar(await tar('both.tar', both), ctx)).ref).toBe('registry.example/cilium/cilium:v1.14.2')
   })
 
   it('for several machines must have one for ours', async () => {
@@ -89,6 +89,6 @@ describe('what is wrong with a file is said', () => {
 })
 
 it.each([
-  ['busybox', 'docker.io/library/busybox:latest'], ['cilium/cilium:v1.2.5', 'docker.io/cilium/cilium:v1.2.5'], ['quay.io/cilium/cilium:v1.14.1@sha256:abc', 'quay.io/cilium/cilium:v1.14.1'],
-  ['localhost:5000/x:1', 'localhost:5000/x:1'], ['quay.io/a/b@sha256:abc', 'quay.io/a/b@sha256:abc'],
+  ['busybox', 'docker.io/library/busybox:latest'], ['cilium/cilium:v1.2.5', 'docker.io/cilium/cilium:v1.2.5'], ['registry.example/cilium/cilium:v1.14.1@sha256:abc', 'registry.example/cilium/cilium:v1.14.1'],
+  ['localhost:5000/x:1', 'localhost:5000/x:1'], ['registry.example/a/b@sha256:abc', 'registry.example/a/b@sha256:abc'],
 ])('the full name of %s is %s', (ref, full) => expect(fullRef(ref)).toBe(full))
