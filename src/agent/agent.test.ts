@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { V1Pod } from '@kubernetes/client-node'
 import { afterAll, describe, expect, it } from 'vitest'
+import type { ClusterHandle } from '../cluster/index.ts'
+import type { Context } from '../core/context.ts'
 import { lackReason } from './capabilities.ts'
 import { ciliumFatal } from './cilium-log.ts'
 import type { AgentDriver } from './driver.ts'
@@ -81,6 +83,12 @@ describe('a driver of one\'s own', () => {
   const methods = "prepareImages: async () => [], plan: async () => ({ manifests: '', handle: {} })"
 
   it('is the default export of its file', async () => expect((await loadDriver(file(`const mine: { name: string } = { name: 'mine', ${methods} }\nexport default mine`))).name).toBe('mine'))
+
+  it('is as docs/agents.md has it', async () => {
+    const [, text = ''] = /```ts\n(.*?)```/s.exec(readFileSync(join(agentDir, '../docs/agents.md'), 'utf8')) ?? []
+    const plan = await (await loadDriver(file(text))).plan({ nodeApi: { host: '172.31.255.1', port: 6443 } } as ClusterHandle, {} as Context, {})
+    expect(agentHandleSchema.parse({ ...plan.handle, driver: 'mine' })).toMatchObject({ selector: 'app=my-agent' })
+  })
 
   it.each([
     ['has no default export', `export const driver = { name: 'mine', ${methods} }`, /has no default export$/],

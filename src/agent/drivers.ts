@@ -11,6 +11,9 @@ import { plainCni } from './plain-cni.ts'
 
 const drivers: readonly AgentDriver[] = [lash, cilium, plainCni]
 
+/** What `--agent` is when it is not given. */
+export const defaultAgent = lash.name
+
 /** Names for `--agent`. */
 export const driverNames = (): readonly string[] => drivers.map(({ name }) => name)
 

@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { defaultAgent } from '../agent/index.ts'
 import { shellQuote } from '../core/shell-quote.ts'
 import type { E2eOptions } from './options.ts'
 
@@ -9,7 +10,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.trustOnFirstUse) args.push('--trust-on-first-use')
-  if (options.agent !== 'lash') args.push('--agent', options.agent)
+  if (options.agent !== defaultAgent) args.push('--agent', options.agent)
   for (const source of options.agentGiven?.manifests ?? []) args.push('--agent-manifests', source)
   for (const path of options.agentGiven?.images ?? []) args.push('--agent-image', path)
   for (const [name, value] of Object.entries(options.agentGiven?.settings ?? {})) args.push('--agent-option', `${name}=${value}`)

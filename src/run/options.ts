@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { checkAgentOptions, driverSpec, loadDriver, type AgentOptions } from '../agent/index.ts'
+import { checkAgentOptions, defaultAgent, driverSpec, loadDriver, type AgentOptions } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
@@ -104,7 +104,7 @@ export function e2eFlags(program: Command): Command {
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
     .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
-    .option('--agent <name|file>', 'agent driver: a name, or a file of your own (./my-driver.ts)', 'lash')
+    .option('--agent <name|file>', 'agent driver: a name, or a file of your own (./my-driver.ts)', defaultAgent)
     .option('--agent-manifests <file|dir|url>', "the agent's manifests, plain or rendered by Helm; repeatable", collectWhole, [])
     .option('--agent-image <tar>', 'a container image of the agent, by docker save or as OCI layout; repeatable', collectWhole, [])
     .option('--agent-option <name=value>', 'a setting that the driver knows; repeatable', collectWhole, [])
