@@ -1,4 +1,4 @@
-import { describe, expect, OTHER_PORT, PORT, test } from '../fixtures/index.ts'
+import { describe, expect, needs, OTHER_PORT, PORT, test } from '../fixtures/index.ts'
 
 /** Which of the two a denial for the wrong port is differs between versions; a denial for the wrong identity is always L3. */
 const L3 = 'Policy denied (L3)'
@@ -13,7 +13,7 @@ describe('without a policy', () => {
   })
 })
 
-describe('a NetworkPolicy for a set of peers', () => {
+describe('a NetworkPolicy for a set of peers', needs('agent:network-policy', 'agent:monitor'), () => {
   test('lets them in, drops all others before they arrive, and is gone when deleted', async ({ pods, policies, monitor }) => {
     const policy = await policies.network('clients-only', { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ _from: [fromClients] }] }, [pods.a1, pods.a2])
 
@@ -36,7 +36,7 @@ describe('a NetworkPolicy for a set of peers', () => {
   })
 })
 
-describe('a NetworkPolicy without rules', () => {
+describe('a NetworkPolicy without rules', needs('agent:network-policy', 'agent:monitor'), () => {
   test('denies every pod by default, but not the host', async ({ pods, policies, monitor, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     await policies.network('deny-all', { podSelector: slotA, policyTypes: ['Ingress'] }, [pods.a1, pods.a2])
@@ -48,7 +48,7 @@ describe('a NetworkPolicy without rules', () => {
   })
 })
 
-describe('a CiliumNetworkPolicy with ports', () => {
+describe('a CiliumNetworkPolicy with ports', needs('agent:cilium-network-policy', 'agent:monitor'), () => {
   test('opens one port to one peer, and nothing else', async ({ pods, policies, monitor }) => {
     const policy = await policies.cilium('clients-on-8080', {
       endpointSelector: slotA,

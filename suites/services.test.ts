@@ -1,4 +1,4 @@
-import { describe, expect, sureToReachAll, test as base, type AgentOnNode, type Service } from '../fixtures/index.ts'
+import { describe, expect, needs, sureToReachAll, test as base, type AgentOnNode, type Service } from '../fixtures/index.ts'
 
 const PROTOCOLS = ['tcp', 'udp'] as const
 /** For four backends; with two it is more than enough. */
@@ -24,7 +24,7 @@ const test = base.extend('web', { scope: 'file' }, async ({ services, agents }, 
   return { tcp, udp, agents: all }
 })
 
-describe('services', () => {
+describe('services', needs('agent:services'), () => {
   test('are listed by every agent with the backends of their Endpoints, as they are in the datapath', async ({ web: { tcp, udp, agents } }) => {
     await Promise.all(agents.map((agent) => expect(agent).toListService([tcp.criteria, udp.criteria])))
   })
@@ -48,7 +48,7 @@ describe('services', () => {
   })
 })
 
-describe.each(PROTOCOLS)('a %s service', (protocol) => {
+describe.each(PROTOCOLS)('a %s service', needs('agent:services'), (protocol) => {
   test('is answered by every backend, of both nodes, from both nodes', async ({ web, pods }) => {
     await Promise.all([pods.client1, pods.client2].map((client) => expect.soft(client).toReachAll(web[protocol], { protocol, port: web[protocol].port, times })))
   })
@@ -61,7 +61,7 @@ describe.each(PROTOCOLS)('a %s service', (protocol) => {
   })
 })
 
-describe('connections through a service', () => {
+describe('connections through a service', needs('agent:services', 'agent:monitor'), () => {
   test('are seen in the monitor with the identities of client and backend', async ({ web, pods, monitor }) => {
     const window = await monitor.during(() => pods.client1.attempt(web.tcp.ip, { protocol: 'tcp', port: 80, times: 1, timeoutMs: 10_000 }))
     const backend = pods.servers.find(({ name }) => window.result[0]?.reply.startsWith(`${name}|`))

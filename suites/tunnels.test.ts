@@ -1,6 +1,6 @@
-import { describe, expect, test } from '../fixtures/index.ts'
+import { describe, expect, needs, test } from '../fixtures/index.ts'
 
-describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', (protocol) => {
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', needs('agent:vxlan'), (protocol) => {
   test('is VXLAN on the wire, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
     const address = (name: string): string => nodes.find((node) => node.name === name)?.ip ?? expect.fail('no such node')
     const [ip1, ip2] = [address(pods.client1.node), address(pods.a2.node)]
@@ -12,7 +12,7 @@ describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nod
   })
 })
 
-describe('the tunnel map', () => {
+describe('the tunnel map', needs('agent:tunnel-map'), () => {
   test('names on each node the pod CIDR and address of every other', async ({ nodes, cluster, agent }) => {
     const { items } = await cluster.kube.core.listNode()
     const podCidr = (name: string): string => items.find(({ metadata }) => metadata?.name === name)?.spec?.podCIDR ?? expect.fail(`${name} has no pod CIDR`)
@@ -22,7 +22,7 @@ describe('the tunnel map', () => {
 })
 
 describe('identities in the tunnel', () => {
-  test('are those that the agent of each node lists', async ({ pods, agent }) => {
+  test('are those that the agent of each node lists', needs('agent:identities'), async ({ pods, agent }) => {
     await Promise.all([pods.client1, pods.a2].map(async (pod) => {
       const [endpoints, identities] = await Promise.all([agent(pod.node).endpoints(), agent(pod.node).identities()])
       expect(endpoints.find(({ ipv4 }) => ipv4 === pod.ip)).toMatchObject({ identity: pod.identity })
@@ -30,7 +30,7 @@ describe('identities in the tunnel', () => {
     }))
   })
 
-  test('differ between pods of different labels', async ({ pods, capture }) => {
+  test('differ between pods of different labels', needs('agent:vxlan'), async ({ pods, capture }) => {
     await Promise.all([expect.soft(pods.b1).toReach(pods.a2), expect.soft(pods.client1).toReach(pods.b2)])
     await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b1.identity, from: pods.b1, to: pods.a2 })
     await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.b2 })

@@ -1,11 +1,12 @@
-import { isReady } from './wait-ready.ts'
 import type { V1Pod } from '@kubernetes/client-node'
-import { Collector, execInPod, kubeClient, kubectl, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
+import { Collector, execInPod, kubeClient, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor } from '../core/wait.ts'
 import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
-import { fatalLines } from './driver.ts'
+import { fatalLines } from './handle.ts'
+import { agentPods, alive, podLog } from './pods.ts'
 import type { AgentHandle } from './types.ts'
+import { isReady } from './wait-ready.ts'
 
 /** The agent's pod of a node. */
 export interface AgentPod { readonly node: string; readonly name: string; readonly uid: string; readonly restarts: number; readonly ready: boolean }
@@ -16,8 +17,8 @@ export interface Agent {
   pods(): Promise<readonly AgentPod[]>
   /** Runs its command line on a node: `exec('node1', ['status', '--brief'])`. */
   exec(node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>
-  /** Starts `cilium monitor` on a node; stopping the stream ends it there too. */
-  monitor(node: string, args: readonly string[]): Promise<GuestStream>
+  /** Starts its monitor on a node; stopping the stream ends it there too. Throws for an agent that has none. */
+  monitor(node: string): Promise<GuestStream>
   /** Its log on a node; with `previous` that of the container before the last restart. */
   logs(node: string, options?: { readonly previous?: boolean }): Promise<string>
   /** Log lines, by node, that mean the agent is broken. */
@@ -28,22 +29,15 @@ export interface Agent {
   collect(outDir: string): Promise<void>
 }
 
-/** Commands whose output explains an agent's state. */
-const dumps: readonly (readonly string[])[] = [
-  ['status'], ['status', '--verbose'], ['endpoint', 'list'], ['endpoint', 'list', '-o', 'json'], ['identity', 'list'], ['service', 'list'], ['policy', 'get'],
-  ['bpf', 'tunnel', 'list'], ['bpf', 'lb', 'list'], ['bpf', 'ct', 'list', 'global'], ['bpf', 'endpoint', 'list'], ['bpf', 'ipcache', 'list'], ['bpf', 'policy', 'get', '--all'], ['config'],
-]
-
 /** Attaches to an agent; the cluster need not have been started by this process. */
 export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): Promise<Agent> {
   const { core } = kubeClient(cluster)
   const known = new Map<string, AgentPod>()
   const pods = async (): Promise<readonly AgentPod[]> => {
-    const { items } = await core.listNamespacedPod({ namespace: handle.namespace, labelSelector: handle.selector })
-    const alive = items.filter((pod) => pod.metadata?.deletionTimestamp === undefined).map((pod) => podOf(pod, handle))
+    const found = alive(await agentPods(cluster, handle)).map((pod) => podOf(pod, handle))
     known.clear()
-    for (const pod of alive) known.set(pod.node, pod)
-    return alive
+    for (const pod of found) known.set(pod.node, pod)
+    return found
   }
   const containerOn = async (node: string): Promise<ContainerRef> => {
     if (!known.has(node)) await pods()
@@ -52,18 +46,18 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
     return { namespace: handle.namespace, pod: pod.name, container: handle.container }
   }
   const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => execInPod(cluster, await containerOn(node), [...handle.cli, ...args], options)
-  const logs = async (node: string, { previous = false } = {}): Promise<string> => {
-    const { pod, container } = await containerOn(node)
-    return (await kubectl(cluster, ['-n', handle.namespace, 'logs', pod, '-c', container, ...(previous ? ['--previous'] : [])], { timeoutMs: 30_000 })).stdout
-  }
+  const logs = async (node: string, options?: { readonly previous?: boolean }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
   const attached: Agent = {
     handle, pods, exec, logs,
-    monitor: async (node, args) => streamInPod(cluster, await containerOn(node), [...handle.cli, 'monitor', ...args]),
-    fatal: async () => (await Promise.all((await pods()).map(async ({ node }) => fatalLines(await logs(node)).map((line) => ({ node, line }))))).flat(),
+    monitor: async (node) => {
+      if (!handle.monitor) throw new KernelbedError(`${handle.driver} has no monitor`, { blame: 'test', hint: "a test that uses it needs('agent:monitor')" })
+      return streamInPod(cluster, await containerOn(node), [...handle.cli, ...handle.monitor.args])
+    },
+    fatal: async () => (await Promise.all((await pods()).map(async ({ node }) => fatalLines(await logs(node), handle).map((line) => ({ node, line }))))).flat(),
     restart: async (node) => {
       const { pod } = await containerOn(node)
       await core.deleteNamespacedPod({ name: pod, namespace: handle.namespace })
-      await waitFor({ name: `${handle.driver} to be ready again on ${node}`, timeoutMs: 120_000, intervalMs: 300, blame: 'agent' }, async () => {
+      await waitFor({ name: `${handle.driver} to be ready again on ${node}`, timeoutMs: 120_000 * (handle.patience ?? 1), intervalMs: 300, blame: 'agent' }, async () => {
         const next = (await pods()).find((candidate) => candidate.node === node && candidate.name !== pod)
         return next?.ready ? { done: undefined } : { seen: next ? `${next.name} is not ready` : 'no new pod yet' }
       })
@@ -96,7 +90,7 @@ const dumpsMs = 60_000
 /** One after the other: an emulated node would not get through them faster together, and suites may be running. */
 async function collectDumps(agent: Agent, node: string, collector: Collector): Promise<void> {
   const start = performance.now()
-  for (const args of dumps) {
+  for (const args of agent.handle.dumps) {
     await collector.part(`${node}/${args.join('-').replace(/--+/g, '-')}.txt`, async () => {
       if (performance.now() - start > dumpsMs) throw new Error(`left out: the dumps before it took ${dumpsMs / 1000} s`)
       const { stdout, stderr, exitCode } = await agent.exec(node, args, { allowFailure: true, timeoutMs: 20_000 })

@@ -2,9 +2,10 @@ import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node'
 import { kubeClient, kubectl, type ClusterHandle } from '../cluster/index.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor, type Probe } from '../core/wait.ts'
+import { agentPods, alive, podLog, statesOf } from './pods.ts'
 import type { Bypass } from './refusal.ts'
 import type { AgentHandle } from './types.ts'
-import { agentEvidence, describe, isReady, statusOf } from './wait-ready.ts'
+import { agentEvidence, isReady, statusOf } from './wait-ready.ts'
 
 /** How an agent ended that was told to go on. */
 export interface Ended { readonly node: string; readonly exitCode: number; readonly log: string }
@@ -35,9 +36,8 @@ export async function bypassKernelCheck(cluster: ClusterHandle, agent: AgentHand
 }
 
 async function daemonSetOf(cluster: ClusterHandle, agent: AgentHandle): Promise<{ name: string; container: number; args: readonly string[] }> {
-  const { core, apps } = kubeClient(cluster)
-  const { items } = await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })
-  const name = items.flatMap(({ metadata }) => metadata?.ownerReferences ?? []).find(({ kind }) => kind === 'DaemonSet')?.name
+  const { apps } = kubeClient(cluster)
+  const name = (await agentPods(cluster, agent)).flatMap(({ metadata }) => metadata?.ownerReferences ?? []).find(({ kind }) => kind === 'DaemonSet')?.name
   if (name === undefined) throw new KernelbedError(`${agent.driver} has no DaemonSet whose arguments could be changed`, { blame: 'agent', hint: `its pods are looked for by ${agent.selector} in ${agent.namespace}` })
   const containers = (await apps.readNamespacedDaemonSet({ name, namespace: agent.namespace })).spec?.template.spec?.containers ?? []
   const container = containers.findIndex((candidate) => candidate.name === agent.container)
@@ -45,9 +45,8 @@ async function daemonSetOf(cluster: ClusterHandle, agent: AgentHandle): Promise<
 }
 
 async function waitEnded(cluster: ClusterHandle, agent: AgentHandle, { args }: Bypass): Promise<Ended[]> {
-  const { core } = kubeClient(cluster)
-  const list = async (): Promise<V1Pod[]> => (await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })).items
-    .filter(({ metadata, spec }) => metadata?.deletionTimestamp === undefined && args.every((arg) => spec?.containers.some((container) => container.name === agent.container && container.args?.includes(arg))))
+  const list = async (): Promise<V1Pod[]> => alive(await agentPods(cluster, agent))
+    .filter(({ spec }) => args.every((arg) => spec?.containers.some((container) => container.name === agent.container && container.args?.includes(arg))))
   const ended = new Map<string, Ended>()
   const evidence = async (): Promise<string> => agentEvidence(cluster, agent, await list())
   return waitFor({ name: `${agent.driver} with ${args.join(' ')} to end on every node`, timeoutMs: 200_000, intervalMs: 300, blame: 'agent', evidence }, async (): Promise<Probe<Ended[]>> => {
@@ -60,7 +59,7 @@ async function waitEnded(cluster: ClusterHandle, agent: AgentHandle, { args }: B
     }
     const open = cluster.nodes.map(({ name }) => name).filter((name) => !ended.has(name))
     if (open.length === 0) return { done: cluster.nodes.map(({ name }) => ended.get(name)!) }
-    return { seen: open.map((name) => ({ name, pod: pods.find(({ spec }) => spec?.nodeName === name) })).map(({ name, pod }) => `${name}: ${pod ? describe(pod, agent) : 'no pod of it yet'}`).join('; ') }
+    return { seen: statesOf(open, pods, agent) }
   })
 }
 
@@ -68,11 +67,10 @@ async function waitEnded(cluster: ClusterHandle, agent: AgentHandle, { args }: B
 async function endOf(cluster: ClusterHandle, agent: AgentHandle, pod: V1Pod): Promise<Ended | undefined> {
   const name = pod.metadata?.name ?? ''
   const first = statusOf(pod, agent)?.state?.terminated
-  const log = async (...flags: string[]): Promise<string> => (await kubectl(cluster, ['-n', agent.namespace, 'logs', name, '-c', agent.container, ...flags], { timeoutMs: 30_000 })).stdout
   const before = statusOf(pod, agent)?.lastState?.terminated
   const node = pod.spec?.nodeName ?? ''
-  if (!first) return before ? { node, exitCode: before.exitCode, log: await log('--previous') } : undefined
-  const text = await log()
+  if (!first) return before ? { node, exitCode: before.exitCode, log: await podLog(cluster, agent, name, { previous: true }) } : undefined
+  const text = await podLog(cluster, agent, name)
   const now: V1ContainerStatus | undefined = statusOf(await kubeClient(cluster).core.readNamespacedPod({ name, namespace: agent.namespace }), agent)
   return now?.state?.terminated?.containerID === first.containerID ? { node, exitCode: first.exitCode, log: text } : undefined
 }

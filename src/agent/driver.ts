@@ -1,48 +1,61 @@
-import type { StartedCluster } from '../cluster/index.ts'
+import type { ClusterHandle } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
-import type { ImageTar } from '../image/types.ts'
+import type { ImageTar, Kubernetes } from '../image/types.ts'
+import type { AgentHandle } from './handle.ts'
 import type { Refusal } from './refusal.ts'
-import type { Settled } from './settled.ts'
-import type { AgentHandle } from './types.ts'
 
 /** What a user may ask of an agent. */
 export interface AgentOptions {
   /** Builds the agent with one seeded fault (`AgentDriver.faults`), to prove that a suite notices. */
   readonly fault?: string
-  /** The kernel is one that the agent must refuse: `install` waits until it is plain what becomes of it, instead of until it is ready. */
+  /** The kernel is one that the agent must refuse: it is not waited for until it is ready, but until it is plain what becomes of it. */
   readonly refuses?: boolean
+  /** `--agent-manifests`: files, folders or URLs, of plain manifests or what Helm rendered. */
+  readonly manifests?: readonly string[]
+  /** `--agent-image`: tars of container images. */
+  readonly images?: readonly string[]
+  /** `--agent-option`: values of `AgentDriver.options`, by name. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
-/** What an agent can do that not every agent can; suites skip what a driver does not have. */
-export type Capability = 'network-policy' | 'cilium-network-policy' | 'services' | 'vxlan' | 'monitor-json'
-
-/** An agent that is installed, and runs unless it was to refuse. */
-export interface StartedAgent {
-  readonly handle: AgentHandle
-  /** What became of it on each node, where it was to refuse. Whether that is as it must be is for the suite to say. */
-  readonly settled?: readonly Settled[]
+/** A setting of an agent, for `--agent-option name=value`. */
+export interface AgentSetting {
+  readonly description: string
+  /** Values it takes; any text without. */
+  readonly values?: readonly string[]
 }
 
-/** How an agent gets onto a cluster. Everything after that goes by its AgentHandle (attach.ts) and what its `cilium` prints. */
+/** What is put on a cluster, and how the agent is reached then. */
+export interface InstallPlan {
+  /** YAML for `kubectl apply`. */
+  readonly manifests: string
+  readonly handle: Omit<AgentHandle, 'driver'>
+  /** What was changed in the user's manifests, and why; shown. */
+  readonly notes?: readonly string[]
+  /** Asks the running agent what it is, where that was not certain before. `exec` runs its command line on a node and answers what it printed. */
+  refine?(exec: (args: readonly string[]) => Promise<string>): Promise<Omit<AgentHandle, 'driver'>>
+}
+
+/**
+ * An agent: what there is to know of it that no cluster tells. Applying the manifests, waiting until it is ready, evidence when it is not, and everything after go by
+ * the plan (install.ts) and the handle (attach.ts). A file with a driver as its default export is given as `--agent ./my-driver.ts`; docs/agents.md has one.
+ */
 export interface AgentDriver {
   readonly name: string
   /** Seeded faults it can be built with. */
-  readonly faults: readonly string[]
-  readonly capabilities: readonly Capability[]
+  readonly faults?: readonly string[]
+  /** Which of `--agent-manifests` and `--agent-image` it takes. */
+  readonly takes?: readonly ('manifests' | 'images')[]
+  /** What `--agent-option` takes. */
+  readonly options?: Readonly<Record<string, AgentSetting>>
   /** How it refuses a kernel that is too old for it. */
   readonly refusal?: Refusal
+  /** Throws a usage error for options it can do nothing with. Called before anything is started. */
+  check?(options: AgentOptions): void
   /** Container images that the nodes need, made or fetched and cached. Called before machines start, as the images travel on a disk of theirs. */
-  prepareImages(ctx: Context, options: AgentOptions): Promise<readonly ImageTar[]>
-  /** Tells apart what `install` makes of the same images (its manifests, say): clusters with the agent in place are saved under it. Without it none is. */
+  prepareImages(ctx: Context, options: AgentOptions, kubernetes: Kubernetes): Promise<readonly ImageTar[]>
+  /** Tells apart what the plan makes of the same images (its manifests, say): clusters with the agent in place are saved under it. Without it none is. */
   installDigest?(options: AgentOptions): string
-  /** Applies the manifests and waits until the agent is ready on every node, or has settled where it must refuse. Throws KernelbedError blaming the agent, with its logs. */
-  install(cluster: StartedCluster, ctx: Context, options: AgentOptions): Promise<StartedAgent>
+  /** Throws KernelbedError blaming the agent. */
+  plan(cluster: ClusterHandle, ctx: Context, options: AgentOptions): Promise<InstallPlan>
 }
-
-/** Lines of an agent's log that mean it is broken, whatever else it says. */
-export const fatalLog: readonly RegExp[] = [
-  /^panic: /, /POTENTIAL DEADLOCK:/, /segmentation fault/i, /NACK received for version/, /RunInit: Command execution failed/, /level=fatal/,
-]
-
-/** The fatal lines of a log. */
-export const fatalLines = (log: string): string[] => log.split('\n').filter((line) => fatalLog.some((pattern) => pattern.test(line)))

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { kubectl, type StartedCluster } from '../cluster/index.ts'
 import { cached } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
@@ -10,10 +9,8 @@ import { KernelbedError } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
-import type { AgentDriver, AgentOptions, StartedAgent } from './driver.ts'
-import { waitSettled } from './settled.ts'
-import type { AgentHandle } from './types.ts'
-import { waitAgentReady } from './wait-ready.ts'
+import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
+import type { AgentDriver, AgentOptions, InstallPlan } from './driver.ts'
 
 const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
@@ -27,7 +24,6 @@ export const lash: AgentDriver = {
     'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni',
     'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
   ],
-  capabilities: ['network-policy', 'cilium-network-policy', 'services', 'vxlan', 'monitor-json'],
   refusal: {
     fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
     minimal: '4.8.0',
@@ -48,10 +44,15 @@ export const lash: AgentDriver = {
   },
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
   installDigest: ({ fault }) => createHash('sha256').update(`${fault ?? ''}\0`).update(readFileSync(manifestFile)).digest('hex'),
-  install: (cluster, ctx, options) => inStep(ctx.progress, options.refuses ? 'lash: refuses' : 'lash', (step) => install(cluster, ctx, options, (detail) => step.update(detail))),
+  plan: ({ nodeApi }) => Promise.resolve({ manifests: manifests(nodeApi), handle }),
 }
 
-const handle: AgentHandle = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'] }
+const handle: InstallPlan['handle'] = {
+  namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, services: true, vxlan: true, 'tunnel-map': true },
+  monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
+  fatal: ciliumFatal, dumps: ciliumDumps,
+}
 
 async function buildImage(ctx: Context, { fault }: AgentOptions): Promise<ImageTar> {
   const digest = digestOf(source, fault)
@@ -91,14 +92,6 @@ function digestOf(folder: string, fault: string | undefined): string {
 const filesOf = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .filter((file) => !/(^|\/)(testing|node_modules|dist)\/|\.test\.ts$/.test(file)).sort()
-
-async function install(cluster: StartedCluster, ctx: Context, { refuses }: AgentOptions, update: (detail: string) => void): Promise<StartedAgent> {
-  update('manifests')
-  await kubectl(cluster.handle, ['apply', '-f', '-'], { input: manifests(cluster.handle.nodeApi), signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 })
-  if (refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { once: true, signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
-  await waitAgentReady(cluster, handle, ctx, update)
-  return { handle }
-}
 
 /** The agent's manifests with the API server's address of this cluster. */
 export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(manifestFile, 'utf8')): string {

@@ -31,7 +31,7 @@ describe('what a kernel lacks', () => {
 })
 
 describe('a pod of the agent has settled', () => {
-  const agent = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'] }
+  const agent = { driver: 'lash', namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'], capabilities: {}, fatal: [], dumps: [] }
   const pod = (status: object): V1Pod => ({ metadata: { name: 'cilium-x' }, spec: { nodeName: 'node1', containers: [] }, status })
   const container = (state: object, more: object = {}): object => ({ containerStatuses: [{ name: 'cilium-agent', restartCount: 1, ready: false, state, ...more }] })
   const ended = { lastState: { terminated: { exitCode: 1, reason: 'Error' } } }

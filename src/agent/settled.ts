@@ -1,6 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node'
-import { kubeClient, kubectl, type ClusterHandle } from '../cluster/index.ts'
+import type { ClusterHandle } from '../cluster/index.ts'
 import { waitFor } from '../core/wait.ts'
+import { agentPods, alive as aliveOf, statesOf } from './pods.ts'
 import type { AgentHandle } from './types.ts'
 import { agentEvidence, describe, isReady, statusOf } from './wait-ready.ts'
 
@@ -30,21 +31,19 @@ export interface SettleOptions {
  * Throws KernelbedError blaming the agent when it does neither.
  */
 export async function waitSettled(cluster: ClusterHandle, agent: AgentHandle, { once = false, signal, update, alive }: SettleOptions = {}): Promise<Settled[]> {
-  const { core } = kubeClient(cluster)
   const settled = new Map<string, Settled>()
-  const list = async (): Promise<V1Pod[]> => (await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })).items
   const wait = {
     name: `${agent.driver} to be ready or to ${once ? 'end' : 'keep ending'}, on every node`, timeoutMs: 240_000, intervalMs: 300, blame: 'agent' as const,
     hint: 'it runs without getting ready: its log above, or evidence/agent in the run folder, says more',
-    evidence: async () => agentEvidence(cluster, agent, await list()), ...(signal ? { signal } : {}),
+    evidence: async () => agentEvidence(cluster, agent, await agentPods(cluster, agent)), ...(signal ? { signal } : {}),
   }
   return waitFor(wait, async () => {
     alive?.()
-    const pods = (await list()).filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
+    const pods = aliveOf(await agentPods(cluster, agent))
     for (const found of pods.flatMap((pod) => judge(pod, agent, once))) settled.set(found.node, found)
-    const open = cluster.nodes.filter(({ name }) => !settled.has(name))
+    const open = cluster.nodes.map(({ name }) => name).filter((name) => !settled.has(name))
     if (open.length === 0) return { done: cluster.nodes.map(({ name }) => settled.get(name)!) }
-    const seen = open.map(({ name }) => pods.find(({ spec }) => spec?.nodeName === name)).map((pod, i) => `${open[i]!.name}: ${pod ? describe(pod, agent) : 'no pod yet'}`).join('; ')
+    const seen = statesOf(open, pods, agent)
     update?.(seen)
     return { seen }
   })
@@ -60,7 +59,3 @@ export function judge(pod: V1Pod, agent: AgentHandle, once = false): Settled[] {
   const exitCode = end?.exitCode
   return [{ node: pod.spec?.nodeName ?? '', pod: pod.metadata?.name ?? '', ready, state: describe(pod, agent), ...(exitCode === undefined ? {} : { exitCode }) }]
 }
-
-/** `kubectl logs --previous` of an agent's pod: what the container said that ended last. */
-export const previousLog = async (cluster: ClusterHandle, agent: AgentHandle, pod: string): Promise<string> =>
-  (await kubectl(cluster, ['-n', agent.namespace, 'logs', pod, '-c', agent.container, '--previous'], { timeoutMs: 30_000 })).stdout

@@ -1,19 +1,8 @@
 import type { ClusterHandle } from '../cluster/types.ts'
 import type { FeatureTable } from '../probe/types.ts'
+import type { AgentHandle } from './handle.ts'
 
-/** Reaches an installed agent from another process; JSON. */
-export interface AgentHandle {
-  /** Driver's name: `lash`, `cilium`, or the path of a driver. */
-  readonly driver: string
-  readonly version?: string
-  readonly namespace: string
-  /** Label selector of the agent's pods, e.g. `k8s-app=cilium`. */
-  readonly selector: string
-  /** Container name of the agent inside its pods. */
-  readonly container: string
-  /** argv prefix of its command line inside the container: `['cilium']`. */
-  readonly cli: readonly string[]
-}
+export type { AgentHandle } from './handle.ts'
 
 /** What `run.json` in the run folder holds; suites attach by it. */
 export interface RunHandle {

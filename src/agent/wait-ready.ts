@@ -1,8 +1,9 @@
 import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node'
-import { kubeClient, kubectl, type ClusterHandle, type StartedCluster } from '../cluster/index.ts'
+import { kubectl, type ClusterHandle, type StartedCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor } from '../core/wait.ts'
+import { agentPods, statesOf } from './pods.ts'
 import type { AgentHandle } from './types.ts'
 
 /** Restarts after which waiting longer is of no use: what the agent prints when it ends says more than a deadline. */
@@ -10,18 +11,17 @@ const tooManyRestarts = 3
 
 /** Waits until the agent's pod is Ready on every node. Throws KernelbedError blaming the agent, with container states and last log lines. */
 export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle, ctx: Context, update: (detail: string) => void): Promise<void> {
-  const { core } = kubeClient(cluster.handle)
-  const list = async (): Promise<V1Pod[]> => (await core.listNamespacedPod({ namespace: agent.namespace, labelSelector: agent.selector })).items
+  const list = (): Promise<V1Pod[]> => agentPods(cluster.handle, agent)
   const evidence = async (): Promise<string> => agentEvidence(cluster.handle, agent, await list())
   const hint = 'the kernel may lack what the agent needs: its log above, or evidence/agent in the run folder, says more'
-  await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000, intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
+  await waitFor({ name: `${agent.driver} to be ready on every node`, timeoutMs: 180_000 * (agent.patience ?? 1), intervalMs: 300, signal: ctx.signal, blame: 'agent', hint, evidence }, async () => {
     cluster.assertAlive()
     const pods = await list()
-    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts)
+    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts * (agent.patience ?? 1))
     if (crashing) throw new KernelbedError(`${agent.driver} keeps ending on ${crashing.spec?.nodeName}: ${describe(crashing, agent)}`, { blame: 'agent', hint, details: await agentEvidence(cluster.handle, agent, [crashing]) })
-    const waiting = cluster.handle.nodes.map(({ name }) => ({ name, pod: pods.find((pod) => pod.spec?.nodeName === name) })).filter(({ pod }) => !isReady(pod))
+    const waiting = cluster.handle.nodes.map(({ name }) => name).filter((name) => !isReady(pods.find(({ spec }) => spec?.nodeName === name)))
     if (waiting.length === 0) return { done: undefined }
-    const seen = waiting.map(({ name, pod }) => `${name}: ${pod ? describe(pod, agent) : 'no pod yet'}`).join('; ')
+    const seen = statesOf(waiting, pods, agent)
     update(seen)
     return { seen }
   })

@@ -50,3 +50,10 @@ test('labels of an endpoint go on in further rows', () => {
   ].join('\n')
   expect(parseEndpointTable(text)).toEqual([{ id: 12, identity: 300, labels: ['k8s:app=client', 'k8s:io.kubernetes.pod.namespace=suites'], ipv4: '10.244.0.7', state: 'ready', ingressEnforced: false, egressEnforced: false }])
 })
+
+test('load-balancer lists of later versions, in both of their forms, are the same services', () => {
+  // 1.14 and later, then 1.9 to 1.13, as users have shown them.
+  const rows = 'SERVICE ADDRESS               BACKEND ADDRESS (REVNAT_ID) (SLOT)\n10.96.0.10:53/TCP (1)         10.0.0.29:53/TCP (15) (1)\n10.96.0.10:53/TCP (0)         0.0.0.0:0 (15) (0) [ClusterIP, non-routable]\n10.96.0.10:53/TCP (2)         10.0.0.79:53/TCP (15) (2)\n'
+  const groups = 'SERVICE ADDRESS        BACKEND ADDRESS (REVNAT_ID) (SLOT)\n10.96.0.10:53          0.0.0.0:0 (9) (0) [ClusterIP, non-routable]\n                       10.0.0.79:53 (9) (1)\n                       10.0.0.29:53 (9) (2)\n'
+  for (const text of [rows, groups]) expect(parseLbList(text)).toEqual([{ frontend: '10.96.0.10:53', backends: ['10.0.0.29:53', '10.0.0.79:53'] }])
+})

@@ -63,10 +63,14 @@ export function parseServiceTable(text: string): ServiceRow[] {
   }))
 }
 
-/** `cilium bpf lb list`: `ip:port (revnat)` one a row; the master entry `0.0.0.0:0 (0)` is left out. */
+/**
+ * `cilium bpf lb list`: `ip:port (revnat)` one a row; the master entry `0.0.0.0:0 (0)` is left out. Later versions put the slot behind both addresses, and the frontend into each row.
+ */
 export function parseLbList(text: string): ServiceRow[] {
-  return gather(parseTable(text), 'SERVICE ADDRESS', 'BACKEND ADDRESS').map(({ row, values }) => ({
-    frontend: addressOf(row['SERVICE ADDRESS'] ?? ''),
+  const rows = parseTable(text.replace(/^(.*BACKEND ADDRESS)( \(REVNAT_ID\) \(SLOT\))/, (_, title: string, rest: string) => title + ' '.repeat(rest.length)))
+  const byFrontend = Map.groupBy(gather(rows, 'SERVICE ADDRESS', 'BACKEND ADDRESS'), ({ row }) => (row['SERVICE ADDRESS'] ?? '').replace(/ \(\d+\)$/, ''))
+  return [...byFrontend].map(([frontend, groups]) => ({ frontend, values: groups.flatMap(({ values }) => values) })).map(({ frontend, values }) => ({
+    frontend: addressOf(frontend),
     backends: values.map((backend) => addressOf(backend.split(/\s/)[0] ?? '')).filter((backend) => !/^(0\.0\.0\.0|\[::\]):0$/.test(backend)).sort(),
   }))
 }

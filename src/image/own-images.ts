@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { cached, sha256 } from '../core/cache.ts'
+import { cached, sha256, sha256File } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import { inStep } from '../core/progress.ts'
 import type { Context } from '../core/context.ts'
@@ -13,11 +13,11 @@ const probeSource = join(import.meta.dirname, '../../fixtures/workload/probe.c')
 
 export const pauseRef = 'kernelbed.local/pause:1'
 export const workloadRef = 'kernelbed.local/workload:1'
+export const etcdRef = 'kernelbed.local/etcd:1'
 
 /** The image of a pod's sandbox: one static program. containerd's `sandbox_image` must name it, as no registry is reached. */
 export const ensurePauseImage = (ctx: Context): Promise<ImageTar> =>
-  ensureImage('pause', [readFileSync(pauseSource, 'utf8')], ctx, async (dir) => ({
-    ref: pauseRef,
+  ensureImage('pause', pauseRef, [readFileSync(pauseSource, 'utf8')], ctx, async (dir) => ({
     files: [await compiled(pauseSource, join(dir, 'pause'), '/pause', ctx)],
     entrypoint: ['/pause'],
   }))
@@ -26,8 +26,7 @@ export const ensurePauseImage = (ctx: Context): Promise<ImageTar> =>
 export async function ensureWorkloadImage(ctx: Context): Promise<ImageTar> {
   const busybox = await ensureBusybox(ctx)
   const probe = existsSync(probeSource) ? readFileSync(probeSource, 'utf8') : ''
-  return ensureImage('workload', [busybox, probe], ctx, async (dir) => ({
-    ref: workloadRef,
+  return ensureImage('workload', workloadRef, [busybox, probe], ctx, async (dir) => ({
     files: [
       { path: '/bin/busybox', from: busybox, mode: 0o755 },
       ...(await applets(busybox, ctx)).map((applet): ImageFile => ({ path: `/bin/${applet}`, link: 'busybox' })),
@@ -40,14 +39,25 @@ export async function ensureWorkloadImage(ctx: Context): Promise<ImageTar> {
   }))
 }
 
-async function ensureImage(name: string, inputs: readonly string[], ctx: Context, spec: (dir: string) => Promise<ImageSpec>): Promise<ImageTar> {
+/** An image of the etcd that the control plane runs too, for agents that keep their state in one of their own. Its libraries are this host's, as Debian links it to libc. */
+export async function ensureEtcdImage(program: string, ctx: Context): Promise<ImageTar> {
+  const { stdout } = await runCommand('ldd', [program], { signal: ctx.signal, allowFailure: true })
+  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((found) => found[1]!)
+  const digests = await Promise.all([program, ...libraries].map(sha256File))
+  return ensureImage('etcd', etcdRef, digests, ctx, () => Promise.resolve({
+    files: [{ path: '/etcd', from: program, mode: 0o755 }, ...libraries.map((path): ImageFile => ({ path, from: path, mode: 0o755 }))],
+    entrypoint: ['/etcd'],
+  }))
+}
+
+async function ensureImage(name: string, ref: string, inputs: readonly string[], ctx: Context, spec: (dir: string) => Promise<Omit<ImageSpec, 'ref'>>): Promise<ImageTar> {
   const recipe = ['own-images.ts', 'image-tar.ts'].map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'))
   const digest = sha256(name, ...inputs, ...recipe)
   const entry = await cached(ctx, 'images', `container-${name}-${digest.slice(0, 16)}`, (dir) =>
     inStep(ctx.progress, `container image ${name}`, async () => {
-      await writeImageTar(await spec(dir), join(dir, 'image.tar'), ctx)
+      await writeImageTar({ ...(await spec(dir)), ref }, join(dir, 'image.tar'), ctx)
     }))
-  return { ref: name === 'pause' ? pauseRef : workloadRef, path: join(entry, 'image.tar'), digest }
+  return { ref, path: join(entry, 'image.tar'), digest }
 }
 
 async function compiled(source: string, output: string, path: string, ctx: Context): Promise<ImageFile> {

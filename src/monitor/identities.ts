@@ -1,4 +1,4 @@
-const RESERVED: Readonly<Record<string, number>> = { unknown: 0, host: 1, world: 2, cluster: 3, unmanaged: 3, health: 4, init: 5 }
+const RESERVED: Readonly<Record<string, number>> = { unknown: 0, host: 1, world: 2, cluster: 3, unmanaged: 3, health: 4, init: 5, 'remote-node': 6, 'kube-apiserver': 7, ingress: 8, 'world-ipv4': 9, 'world-ipv6': 10 }
 
 /** Number of an identity that a monitor prints as a number or, for a reserved one, as a name (`host`, `reserved:host`). */
 export function identityNumber(text: string | number | undefined): number | undefined {

@@ -26,6 +26,8 @@ const schema = z.object({
   state: word.optional(),
   observationPoint: z.string().optional(),
   ifindex: word.optional(),
+  /** Of drops, from 1.12 on. */
+  Ifindex: word.optional(),
   interface: word.optional(),
   srcLabel: identity,
   dstLabel: identity,
@@ -72,7 +74,7 @@ function eventOf(p: Parsed, raw: string): MonitorEvent | undefined {
   const source = z.union([z.number(), z.object({ ID: z.number().optional() }).transform((value) => value.ID)]).safeParse(p.source).data
   const packet = () => ({
     ...common,
-    ...defined({ mark: p.mark, source, srcIdentity: p.srcLabel, dstIdentity: p.dstLabel, dstEndpoint: p.dstID, bytes: p.bytes, interface: p.ifindex === undefined ? (p.interface === undefined ? undefined : String(p.interface)) : String(p.ifindex) }),
+    ...defined({ mark: p.mark, source, srcIdentity: p.srcLabel, dstIdentity: p.dstLabel, dstEndpoint: p.dstID, bytes: p.bytes, interface: [p.ifindex, p.Ifindex, p.interface].find((name) => name !== undefined)?.toString() }),
     summary: summaryOf(p.summary),
   })
   switch (p.type) {

@@ -12,8 +12,10 @@ export function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
 }
 
-/** A drop reason printed as name or number. */
-export function reasonOf(text: string): { reason: string; reasonCode?: number } {
+/** A drop reason printed as name or number; versions from 1.11 on put the kernel's error behind it (`FIB lookup failed, 4`). */
+export function reasonOf(printed: string): { reason: string; reasonCode?: number } {
+  const bare = printed.replace(/, -?\d+$/, '')
+  const text = reasonCode(printed) === undefined && reasonCode(bare) !== undefined ? bare : printed
   const code = reasonCode(text)
   const name = /^\d+$/.test(text.trim()) && code !== undefined ? reasonName(code) ?? text : text
   return { reason: name, ...(code === undefined ? {} : { reasonCode: code }) }
@@ -38,25 +40,25 @@ const ids = (g: Readonly<Record<string, string | undefined>>) => defined({ srcId
 
 /** Point and endpoints of a trace's prefix, `-> endpoint 5` or `<- overlay`. */
 function prefixOf(prefix: string): { point: Point; source?: number; dstEndpoint?: number } | undefined {
-  const found = /^(->|<-) (endpoint|proxy|host|stack|overlay)(?: (?:from|(\d+)))?$/.exec(prefix)
+  const found = /^(->|<-) (endpoint|proxy|host|stack|overlay|network|crypto)(?: (?:from|(?:port )?(\d+)))?$/.exec(prefix)
   const point = found ? pointOf(`${found[1] === '->' ? 'to' : 'from'}-${found[2]}`) : undefined
   if (!found || !point) return undefined
   const id = number(found[3])
-  return { point, ...(id === undefined ? {} : point === 'to-endpoint' ? { dstEndpoint: id } : { source: id }) }
+  return { point, ...(id === undefined || point === 'to-proxy' ? {} : point === 'to-endpoint' ? { dstEndpoint: id } : { source: id }) }
 }
 
 const VERBOSE = String.raw`^CPU (?<cpu>\d+): MARK (?<mark>\S+) FROM (?<source>\d+) `
-const TAIL = String.raw`(?:, identity (?<from>\S+)->(?<to>[^\s,]+))?(?:, to endpoint (?<ep>\d+))?`
+const TAIL = String.raw`(?:,(?: ,)? identity (?<from>\S+)->(?<to>[^\s,]+))?(?:, orig-ip \S+?)?(?:, to (?:endpoint (?<ep>\d+)|proxy-port \d+))?`
 
-/** Formats of ../../docs/monitor-formats: the printf strings of Cilium 1.1–1.2, loosened where later versions add words. */
+/** The printf strings of Cilium 1.0 to the newest, as its sources have them (pkg/monitor); testdata/versions.txt has a line of each. */
 const RULES: readonly Rule[] = [
   [/^CPU (?<cpu>\d+): Lost (?<count>\d+) events/, (g, raw) => ({ type: 'lost', ...head(g, raw), count: Number(g['count']) })],
   [/^Listening for events on (?<cpus>\d+) CPUs/, (g, raw) => ({ type: 'header', raw, node: '', cpus: Number(g['cpus']) })],
-  [/^(Press Ctrl-C to quit|-{20,}|--|\s*)$/, (_, raw) => ({ type: 'header', raw, node: '' })],
-  [/^xx drop \((?<reason>.*)\) flow (?<mark>0x[0-9a-f]+|\d+)\s*,? to endpoint (?<ep>\d+),.*?identity (?<from>\S+)->(?<to>\S+): (?<summary>.*)$/, (g, raw) => ({
+  [/^(Press Ctrl-C to quit|-{20,}|--|\s*)$|^(time=\S+ )?level=info msg="Initializing dissection cache\.\.\."/, (_, raw) => ({ type: 'header', raw, node: '' })],
+  [/^xx drop \((?<reason>.*)\)(?: flow (?<mark>0x[0-9a-f]+|\d+)\s*,?)? to endpoint (?<ep>\d+),.*?identity (?<from>\S+)->(?<to>\S+): (?<summary>.*)$/, (g, raw) => ({
     type: 'drop', ...head(g, raw), ...reasonOf(g['reason'] ?? ''), ...ids(g), ...defined({ dstEndpoint: number(g['ep']) }), summary: parseSummary(g['summary'] ?? ''),
   })],
-  [/^(?<prefix>(?:->|<-) .+?) flow (?<mark>0x[0-9a-f]+|\d+)\s*,? identity (?<from>\S+)->(?<to>\S+) state (?<state>\S+) ifindex (?<if>[^\s:]+)(?: orig-ip \S+)?: (?<summary>.*)$/, (g, raw) => {
+  [/^(?<prefix>(?:->|<-) .+?)(?: encrypted *)? flow (?<mark>0x[0-9a-f]+|\d+)\s*,? identity (?<from>\S+)->(?<to>\S+) state (?<state>\S+) ifindex (?<if>[^\s:]+)(?: orig-ip \S+)?: (?<summary>.*)$/, (g, raw) => {
     const prefix = prefixOf(g['prefix'] ?? '')
     if (!prefix) return undefined
     return { type: 'trace', ...head(g, raw), ...prefix, ...ids(g), ...defined({ state: stateOf(g['state']), interface: g['if'] }), summary: parseSummary(g['summary'] ?? '') }
@@ -68,7 +70,7 @@ const RULES: readonly Rule[] = [
     type: 'capture', ...head(g, raw), prefix: '', ...defined({ bytes: number(g['bytes']), message: g['message'] }), summary: NO_PACKET,
   })],
   [new RegExp(`${VERBOSE}DEBUG: (?<message>.*)$`), (g, raw) => ({ type: 'debug', ...head(g, raw), message: g['message'] ?? '' })],
-  [new RegExp(`${VERBOSE}(?<point>(?:to|from)-[a-z]+): (?<bytes>\\d+) bytes, state (?<state>[a-z]+)(?:, interface (?<if>[^\\s,]+))?(?:, orig-ip \\S+)?${TAIL}$`), (g, raw) => {
+  [new RegExp(`${VERBOSE}(?<point>(?:to|from)-[a-z]+): (?<bytes>\\d+) bytes(?: \\(\\d+ captured\\))?, state (?<state>[a-z0-9-]+)(?:, interface (?<if>[^\\s,]+))?${TAIL}$`), (g, raw) => {
     const point = pointOf(g['point'])
     if (!point) return undefined
     return { type: 'trace', ...head(g, raw), point, ...ids(g), ...defined({ state: stateOf(g['state']), interface: g['if'], bytes: number(g['bytes']), dstEndpoint: number(g['ep']) }), summary: NO_PACKET }
@@ -77,6 +79,17 @@ const RULES: readonly Rule[] = [
     type: 'l7', raw, node: '', direction: g['direction'] ?? '', protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
     ...defined({ srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
   })],
+  [/^(?<direction>->|<-|[A-Za-z]+) (?<kind>Response) (?<protocol>\S+) to (?<src>\d+) \(.*?\) from (?<dst>\d+) \(.*?\), identity (?<from>[^\s,]+)->(?<to>[^\s,]+), verdict (?<verdict>\w+)(?:\s+(?<method>\S+) (?<url>\S+) => (?<status>\d+))?.*$/, (g, raw) => ({
+    type: 'l7', raw, node: '', direction: g['direction'] ?? '', protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
+    ...defined({ srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
+  })],
+  // 1.8 wrote `ingress true`, and had no protocol; authentication came with 1.14.
+  [/^Policy verdict log: flow (?<mark>0x[0-9a-f]+|\d+) local EP ID (?<ep>\d+), remote ID (?<remote>[^\s,]+)(?:, proto \d+)?, (?<direction>ingress false|ingress|egress)(?: true)?, action (?<action>\w+)(?:, auth: [^,]+)?, match (?<match>[^,]+), (?<summary>.*)$/, (g, raw) => ({
+    type: 'verdict', raw, node: '', endpoint: Number(g['ep']), direction: g['direction'] === 'ingress' ? 'ingress' : 'egress', action: g['action'] ?? '', match: g['match'] ?? '',
+    ...defined({ mark: number(g['mark']), remoteIdentity: identityNumber(g['remote']) }), summary: parseSummary(g['summary'] ?? ''),
+  })],
+  // Translations in sockets (1.13 and later): no packet, so no event that an assertion could be about.
+  [/^CPU (?<cpu>\d+): (?<message>\[(?:pre|post)-xlate-\w+\] .*)$/, (g, raw) => ({ type: 'debug', ...head(g, raw), message: g['message'] ?? '' })],
   [/^>> (?<subtype>[^:]+): (?<message>.*)$/, (g, raw): AgentEvent => ({ type: 'agent', raw, node: '', subtype: g['subtype'] ?? '', message: agentMessage(g['message'] ?? '') })],
   [/^(?<prefix>(?:->|<-) (?:load-balancer |proxy port )?\S+?|== v[46]->v[46] \d+): (?<summary>\S+ -> .*|\[unknown\])$/, (g, raw) => ({
     type: 'capture', raw, node: '', prefix: g['prefix'] ?? '', summary: parseSummary(g['summary'] ?? ''),

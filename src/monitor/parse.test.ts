@@ -61,6 +61,44 @@ describe('the output of Cilium 1.2.5', () => {
   })
 })
 
+describe('the forms of other versions', () => {
+  const lines = recorded('versions.txt').filter((line) => line !== '' && !line.startsWith('#'))
+  const of = (start: string): MonitorEvent => parseMonitorLine(lines.find((line) => line.startsWith(start)) ?? expect.fail(start))
+
+  test('leave no line unparsed', () => {
+    expect(lines.map(parseMonitorLine).filter((event) => event.type === 'unparsed')).toEqual([])
+    expect(count(lines.map(parseMonitorLine))).toEqual({ drop: 6, header: 3, trace: 10, capture: 2, debug: 2, verdict: 2, l7: 2 })
+  })
+
+  test('are all the same to an assertion', () => {
+    expect(of('xx drop (Policy denied (L3)) to endpoint 25729, identity 261->264: 10.')).toMatchObject({ reasonCode: 133, dstEndpoint: 25729, srcIdentity: 261, dstIdentity: 264, summary: { proto: 'icmp', src: '10.11.13.37', icmpType: 'EchoRequest' } })
+    expect(of('xx drop (Policy denied) flow 0xfddd76f6')).toMatchObject({ reasonCode: 133, dstEndpoint: 0, srcIdentity: 48447, dstIdentity: 2, summary: { proto: 'tcp', dstPort: 80 } })
+    expect(of('-> endpoint 212')).toMatchObject({ point: 'to-endpoint', state: 'new', dstEndpoint: 212, srcIdentity: 8, dstIdentity: 61131, interface: 'lxcfc90a8580fd6', summary: { dstPort: 9080 } })
+    expect(of('-> network')).toMatchObject({ point: 'to-network', interface: 'eth0', srcIdentity: 22196 })
+    expect(of('-> overlay flow 0x0')).toMatchObject({ point: 'to-overlay', summary: { proto: 'icmp', icmpType: 'EchoRequest', dst: '10.244.0.132' } })
+    expect(of('Policy verdict log: flow 0x614e9723')).toMatchObject({ type: 'verdict', endpoint: 3459, remoteIdentity: 16777217, direction: 'egress', action: 'allow', match: 'L3-Only', summary: { dstPort: 80 } })
+    expect(of('<- Response http')).toMatchObject({ type: 'l7', verdict: 'Forwarded', srcEndpoint: 478, dstEndpoint: 1762, status: 403 })
+  })
+
+  // The printf strings of 1.14's and the newest source, with values of our own.
+  test.each([
+    ['CPU 01: MARK 0x1 FROM 12 to-endpoint: 74 bytes (74 captured), state reply, interface lxc1, , identity 1->300, orig-ip 10.0.0.1, to endpoint 12', { type: 'trace', point: 'to-endpoint', state: 'reply', bytes: 74, interface: 'lxc1', srcIdentity: 1, dstIdentity: 300, dstEndpoint: 12 }],
+    ['CPU 01: MARK 0x1 FROM 12 from-endpoint: 74 bytes (74 captured), state unknown, orig-ip 0.0.0.0', { type: 'trace', point: 'from-endpoint', source: 12 }],
+    ['CPU 01: MARK 0x1 FROM 12 to-proxy: 74 bytes (74 captured), state new, , identity 1->300, orig-ip 0.0.0.0, to proxy-port 10000', { type: 'trace', point: 'to-proxy', dstIdentity: 300 }],
+    ['CPU 01: MARK 0x1 FROM 12 DROP: 74 bytes, reason FIB lookup failed, 4, identity 300->400, to endpoint 5', { type: 'drop', reasonCode: 169, dstEndpoint: 5, srcIdentity: 300 }],
+    ['xx drop (Missed tail call, 26) flow 0x1 to endpoint 0, ifindex 3, file bpf_host.c:9, , identity 0->0: [unknown]', { type: 'drop', reason: 'Missed tail call', reasonCode: 140 }],
+    ['-> stack encrypted  flow 0x1 , identity 300->400 state new ifindex 0 orig-ip 0.0.0.0: 10.0.0.1:1 -> 10.0.0.2:2 udp', { type: 'trace', point: 'to-stack', srcIdentity: 300 }],
+    ['-> proxy port 10000 flow 0x1 , identity 300->400 state new ifindex 0 orig-ip 0.0.0.0: 10.0.0.1:1 -> 10.0.0.2:2 udp', { type: 'trace', point: 'to-proxy' }],
+    ['Policy verdict log: flow 0x1 local EP ID 7, remote ID 300, ingress true, action deny, match none, 10.0.0.1:1 -> 10.0.0.2:2 tcp SYN', { type: 'verdict', direction: 'ingress', action: 'deny' }],
+    ['Policy verdict log: flow 0x1 local EP ID 7, remote ID 300, ingress false, action allow, match all, 10.0.0.1:1 -> 10.0.0.2:2 tcp SYN', { type: 'verdict', direction: 'egress' }],
+  ])('%s', (line, expected) => expect(parseMonitorLine(line)).toMatchObject(expected))
+
+  test('of JSON have the interface of a drop in a key of its own', () => {
+    const line = { cpu: 'CPU 01:', type: 'drop', mark: '0x1', reason: 'Policy denied', source: 9, bytes: 74, srcLabel: 300, dstLabel: 400, dstID: 9, Line: 1, File: 2, ExtError: 0, Ifindex: 5, summary: { l3: { src: '10.0.0.1', dst: '10.0.0.2' } } }
+    expect(parseMonitorLine(JSON.stringify(line))).toMatchObject({ type: 'drop', reasonCode: 133, interface: '5', summary: { src: '10.0.0.1', dst: '10.0.0.2' } })
+  })
+})
+
 describe('a line', () => {
   test('with a denied packet is a drop with reason, identities, endpoint and packet', () => {
     expect(parseMonitorLine('xx drop (Policy denied (L3)) flow 0x12656fc2 to endpoint 7, identity 10839->7479: 10.2.1.104:49296 -> 10.2.2.169:53 udp')).toMatchObject({

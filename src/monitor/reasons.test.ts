@@ -5,6 +5,8 @@ test('drop reasons go both ways, by the names of any version', () => {
   expect(reasonName(133)).toBe('Policy denied (L3)')
   expect(reasonCode('policy denied')).toBe(133)
   expect(reasonCode('189')).toBe(189)
+  expect(reasonName(181)).toBe('Policy denied by denylist')
+  expect(reasonCode('Reached EDT rate-limiting drop horizon')).toBe(162)
   expect(reasonCode('nonsense')).toBeUndefined()
 })
 

@@ -30,6 +30,11 @@ export function parseSummary(text: string): PacketSummary {
       return { proto: 'tcp', ...ends, flags: rest.slice(3).split(',').map((flag) => flag.trim()).filter(Boolean) }
     case 'udp':
       return { proto: 'udp', ...ends }
+    case 'sctp':
+      return { proto: 'unknown', ...ends }
+    case 'icmp':
+      // Its name stands before its type from 1.16 on.
+      return { proto: src.address.includes(':') ? 'icmpv6' : 'icmp', ...ends, icmpType: rest.slice('icmp'.length).trim() }
     case 'arp':
       return { proto: 'arp', ...ends }
     case '':

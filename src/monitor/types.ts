@@ -16,8 +16,8 @@ export interface PacketSummary {
   readonly text: string
 }
 
-/** Where in the datapath a trace event was made (observation points 0–9 of Cilium's trace message). */
-export const POINTS = ['to-endpoint', 'to-proxy', 'to-host', 'to-stack', 'to-overlay', 'from-endpoint', 'from-proxy', 'from-host', 'from-stack', 'from-overlay'] as const
+/** Where in the datapath a trace event was made (observation points of Cilium's trace message: 0–9 from 1.0 on, the network's from 1.7 on, those of encryption from 1.17 on). */
+export const POINTS = ['to-endpoint', 'to-proxy', 'to-host', 'to-stack', 'to-overlay', 'from-endpoint', 'from-proxy', 'from-host', 'from-stack', 'from-overlay', 'from-network', 'to-network', 'from-crypto', 'to-crypto'] as const
 export type Point = (typeof POINTS)[number]
 
 export type ConnectionState = 'new' | 'established' | 'reply' | 'related'
@@ -76,6 +76,18 @@ export interface L7Event extends Common {
   readonly status?: number
 }
 export interface AgentEvent extends Common { readonly type: 'agent'; readonly subtype: string; readonly message: unknown }
+/** What policy says of a flow's first packet (1.8 and later); its drop, if it is one, is an event of its own. */
+export interface VerdictEvent extends Common {
+  readonly type: 'verdict'
+  readonly mark?: number
+  readonly endpoint: number
+  readonly remoteIdentity?: number
+  readonly direction: 'ingress' | 'egress'
+  /** `allow`, `deny`, `redirect`, `audit`. */
+  readonly action: string
+  readonly match: string
+  readonly summary: PacketSummary
+}
 /** The perf ring of a CPU overflowed: events are missing from here on backwards. */
 export interface LostEvent extends Common { readonly type: 'lost'; readonly count: number }
 /** What frames the output: the banner, separators, empty lines. */
@@ -85,6 +97,6 @@ export interface LayerEvent extends Common { readonly type: 'layer'; readonly la
 export interface UnparsedEvent extends Common { readonly type: 'unparsed' }
 
 export type PacketEvent = DropEvent | TraceEvent | CaptureEvent
-export type MonitorEvent = DropEvent | TraceEvent | CaptureEvent | DebugEvent | L7Event | AgentEvent | LostEvent | HeaderEvent | LayerEvent | UnparsedEvent
+export type MonitorEvent = DropEvent | TraceEvent | CaptureEvent | DebugEvent | VerdictEvent | L7Event | AgentEvent | LostEvent | HeaderEvent | LayerEvent | UnparsedEvent
 
 export const isPacket = (event: MonitorEvent): event is PacketEvent => event.type === 'drop' || event.type === 'trace' || event.type === 'capture'

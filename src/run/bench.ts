@@ -74,10 +74,10 @@ async function comparisonOf({ subject, kernel, modules }: Asked, ctx: Context): 
   switch (subject) {
     case 'boot': return bootComparison(kernel === undefined ? await fetchDebianKernel('6.1', { from: 'debian', suites: ['bookworm'], package: 'linux-image-amd64' }, ctx) : await resolved(), ctx)
     case 'wire': return wireComparison(await resolved(), ctx)
-    case 'restore': return restoreComparison(kernel ?? '6.1', optionsOf(kernel, modules), ctx)
-    case 'monitor': return monitorComparison(kernel ?? '6.1', optionsOf(kernel, modules), ctx)
+    case 'restore': return restoreComparison(kernel ?? '6.1', await optionsOf(kernel, modules), ctx)
+    case 'monitor': return monitorComparison(kernel ?? '6.1', await optionsOf(kernel, modules), ctx)
   }
 }
 
 /** What `npm run e2e` would run with for this kernel. */
-const optionsOf = (kernel: string | undefined, modules: string | undefined): E2eOptions => parseE2e(['--kernel', kernel ?? '6.1', ...(modules === undefined ? [] : ['--modules', modules])])!
+const optionsOf = async (kernel: string | undefined, modules: string | undefined): Promise<E2eOptions> => (await parseE2e(['--kernel', kernel ?? '6.1', ...(modules === undefined ? [] : ['--modules', modules])]))!

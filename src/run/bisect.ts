@@ -18,7 +18,7 @@ interface Asked { readonly images: readonly string[]; readonly verify: boolean; 
  * Answers 0 when it was found, 3 when good or bad are not what was said, 130 when stopped; throws usage errors.
  */
 export async function bisect(argv: readonly string[]): Promise<number> {
-  const asked = parse(argv)
+  const asked = await parse(argv)
   if (!asked) return 0
   const steps: Step[] = []
   try {
@@ -72,7 +72,7 @@ function stepsText(steps: readonly Step[]): string {
   return steps.map(({ image, verdict, why, dir }) => `${image.padEnd(width)}  ${verdict.padEnd(7)}  ${why}\n${''.padEnd(width)}           ${dir}\n`).join('')
 }
 
-function parse(argv: readonly string[]): Asked | undefined {
+async function parse(argv: readonly string[]): Promise<Asked | undefined> {
   const program = parseFlags(e2eFlags(new Command('npm run bisect --')
     .description('Finds the first kernel of a list, ordered from good to bad, on which the suites fail. Takes the flags of npm run e2e too.')
     .argument('[images...]', 'kernels between the two, in order: what --kernel takes')
@@ -85,9 +85,9 @@ function parse(argv: readonly string[]): Asked | undefined {
   if (kernel.length) throw usageError('bisect takes no --kernel', 'give --good, --bad and the images between them')
   const images = file === undefined ? between(good, program.args, bad) : listed(file, good ?? bad ?? program.args[0])
   if (new Set(images).size < images.length) throw usageError(`an image is given twice: ${images.find((image, i) => images.indexOf(image) < i)}`)
-  const options = { ...e2eOptions(program, [images[0]!]), snapshot: false }
+  const options = { ...(await e2eOptions(program, [images[0]!])), snapshot: false }
   if (options.mixed || options.keep) throw usageError(`bisect takes no ${options.keep ? '--keep' : '--nodes with kernels'}`)
-  for (const image of images) e2eOptions(program, [image])
+  for (const image of images) await e2eOptions(program, [image])
   return { images, verify, options }
 }
 

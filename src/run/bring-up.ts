@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { installAgent } from '../agent/index.ts'
 import { assertState, restoreCluster, saveControlPlane, startCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
@@ -44,7 +45,7 @@ export async function bootCluster(prepared: Prepared, options: E2eOptions, savab
   const probing = probeAll(machines, prepared, ctx)
   const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
   tell({ wire, machines: started, cluster })
-  const agent = await prepared.driver.install(cluster, ctx, prepared.agentOptions)
+  const agent = await installAgent(prepared.driver, options.agent, cluster, ctx, prepared.agentOptions)
   tell({ wire, machines: started, cluster, agent })
   // Without an agent that runs there is no network, and nodes are never Ready.
   if (!agent.settled) await cluster.waitNodesReady()

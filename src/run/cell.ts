@@ -51,6 +51,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     const outcome = await runSuites({
       suites: plan.run,
       ...(options.test === undefined ? {} : { test: options.test }),
+      ...(up.agent?.handle.patience === undefined ? {} : { patience: up.agent.handle.patience }),
       began: startedAt,
       onSuite: (suite, count) => tell({ kind: 'suite', suite, tests: count }),
       onResult: (test) => {
@@ -75,7 +76,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
-  const note = ok && error === undefined && up.agent?.settled ? refusalNote(options.agent, tests) : undefined
+  const note = ok && error === undefined && up.agent?.settled ? await refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
     kernel: cell.name,

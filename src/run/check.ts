@@ -69,7 +69,7 @@ async function unitTests(kubernetes: string): Promise<Part> {
 /** A run that must end with the given exit code. For a run that is meant to go red, its failed tests are the success. */
 async function endToEnd(name: string, argv: readonly string[], expected: number): Promise<Part> {
   process.stdout.write(`— ${name}\n`)
-  const options = parseE2e(argv)!
+  const options = (await parseE2e(argv))!
   const { result, code } = await runCell(options.cells[0]!, options)
   const failed = result.tests.filter((test) => test.status === 'failed').length
   const passed = result.tests.filter((test) => test.status === 'passed').length

@@ -1,3 +1,5 @@
+import { basename } from 'node:path'
+import { defaultAgent } from '../agent/index.ts'
 import { shellQuote } from '../core/shell-quote.ts'
 import type { E2eOptions } from './options.ts'
 
@@ -8,7 +10,10 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.trustOnFirstUse) args.push('--trust-on-first-use')
-  if (options.agent !== 'lash') args.push('--agent', options.agent)
+  if (options.agent !== defaultAgent) args.push('--agent', options.agent)
+  for (const source of options.agentGiven?.manifests ?? []) args.push('--agent-manifests', source)
+  for (const path of options.agentGiven?.images ?? []) args.push('--agent-image', path)
+  for (const [name, value] of Object.entries(options.agentGiven?.settings ?? {})) args.push('--agent-option', `${name}=${value}`)
   if (options.fault !== undefined) args.push('--fault', options.fault)
   if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)
   for (const suite of options.suites) args.push('--suite', suite)
@@ -22,4 +27,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
 }
 
 /** How results name the agent. */
-export const agentName = (options: E2eOptions): string => (options.fault === undefined ? options.agent : `${options.agent} with fault ${options.fault}`)
+export const agentName = ({ agent, fault }: Pick<E2eOptions, 'agent' | 'fault'>): string => {
+  const name = basename(agent).replace(/\.[cm]?[jt]s$/, '')
+  return fault === undefined ? name : `${name} with fault ${fault}`
+}

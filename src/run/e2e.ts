@@ -9,7 +9,7 @@ import { parseE2e } from './options.ts'
  * 130 stopped (of several kernels the worst: stopped, error, failed); throws usage errors.
  */
 export async function e2e(argv: readonly string[]): Promise<number> {
-  const options = parseE2e(argv)
+  const options = await parseE2e(argv)
   if (!options) return 0
   const [only] = options.cells
   if (options.cells.length > 1 || only?.unavailable !== undefined) return runMatrix(options, matrixParts)

@@ -1,4 +1,4 @@
-import { findDriver, refusalLines } from '../agent/index.ts'
+import { loadDriver, refusalLines } from '../agent/index.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKernelSpec, describeSpec, findInCatalogue, type KernelOptions } from '../kernels/index.ts'
 import type { NotRun, TestResult } from '../report/types.ts'
@@ -52,8 +52,8 @@ export function checkSuites(asked: readonly string[], known: readonly string[], 
 }
 
 /** `refused, as expected: <the fatal line>`, from what the suite found; undefined when it found none. */
-export function refusalNote(agent: string, tests: readonly TestResult[]): string | undefined {
-  const { refusal } = findDriver(agent)
+export async function refusalNote(agent: string, tests: readonly TestResult[]): Promise<string | undefined> {
+  const { refusal } = await loadDriver(agent)
   const [said] = refusal ? refusalLines(tests.flatMap(({ notes = [] }) => notes).join('\n'), refusal) : []
   return said && `refused, as expected: ${said.line}`
 }

@@ -21,7 +21,7 @@ export async function matrix(argv: readonly string[]): Promise<number> {
     .option('--json', 'as JSON on one line, for strategy.matrix', false)
   const parsed = parseFlags(e2eFlags(program), argv)
   if (!parsed) return 0
-  const options = e2eOptions(parsed, ['all'])
+  const options = await e2eOptions(parsed, ['all'])
   const jobs = jobsOf(options)
   if (parsed.opts<{ json: boolean }>().json) process.stdout.write(`${JSON.stringify({ include: jobs })}\n`)
   else process.stdout.write(`${options.cells.map((cell) => line(cell, options)).join('\n')}\n`)

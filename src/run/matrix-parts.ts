@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { ensureHostTools } from '../image/index.ts'
 import type { MatrixParts } from './matrix.ts'
 import { settleCells } from './matrix-plan.ts'
+import { agentOptionsOf } from './options.ts'
 import { projectDir } from './places.ts'
 import { prepareShared } from './prepare.ts'
 
@@ -10,7 +11,7 @@ export const matrixParts: MatrixParts = {
   settle: (cells, { ctx }) => settleCells(cells, ctx),
   prepare: async (options, { ctx }) => {
     await ensureHostTools(ctx)
-    await prepareShared(options, options.fault === undefined ? {} : { fault: options.fault }, ctx)
+    await prepareShared(options, agentOptionsOf(options), ctx)
   },
   command: (job) => [process.execPath, join(projectDir, 'src/run/cell-main.ts'), JSON.stringify(job)],
 }

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { findDriver } from '../agent/index.ts'
+import { checkAgentOptions, defaultAgent, driverSpec, loadDriver, type AgentOptions } from '../agent/index.ts'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
@@ -21,7 +21,10 @@ export interface E2eOptions {
   readonly modules?: string
   /** Kernels that no known key signs are taken, recorded, and held to from then on. */
   readonly trustOnFirstUse: boolean
+  /** Name of a driver, or the whole path of its file. */
   readonly agent: string
+  /** Manifests, image tars (whole paths; manifests may be URLs) and settings of the agent. */
+  readonly agentGiven?: Pick<AgentOptions, 'manifests' | 'images' | 'settings'>
   /** Seeded fault of the agent, when its driver knows any. */
   readonly fault?: string
   /** Version, folder, or absent for Debian's 1.20.2. */
@@ -56,6 +59,28 @@ export const suiteNames = (): string[] =>
 
 const collect = (value: string, previous: string[]): string[] => [...previous, ...value.split(',').map((part) => part.trim()).filter(Boolean)]
 
+/** Paths may hold commas. */
+const collectWhole = (value: string, previous: string[]): string[] => [...previous, value]
+
+const isUrl = (text: string): boolean => /^https?:/.test(text)
+
+/** What the user gives for the agent, as it means the same in every folder. */
+function givenOf({ agentManifests, agentImage, agentOption }: { agentManifests: readonly string[]; agentImage: readonly string[]; agentOption: readonly string[] }): NonNullable<E2eOptions['agentGiven']> {
+  const settings = agentOption.map((text) => {
+    const at = text.indexOf('=')
+    if (at < 1) throw usageError(`--agent-option ${text}: takes name=value`)
+    return [text.slice(0, at), text.slice(at + 1)] as const
+  })
+  return {
+    ...(agentManifests.length ? { manifests: agentManifests.map((source) => (isUrl(source) ? source : resolve(source))) } : {}),
+    ...(agentImage.length ? { images: agentImage.map((path) => resolve(path)) } : {}),
+    ...(settings.length ? { settings: Object.fromEntries(settings) } : {}),
+  }
+}
+
+/** What the options ask of the agent, whatever the kernel is. */
+export const agentOptionsOf = ({ fault, agentGiven }: Pick<E2eOptions, 'fault' | 'agentGiven'>): AgentOptions => ({ ...agentGiven, ...(fault === undefined ? {} : { fault }) })
+
 const whole = (min: number, max: number) => (value: string): number => {
   const n = Number(value)
   if (!Number.isInteger(n) || n < min || n > max) throw new InvalidArgumentError(`takes a whole number from ${min} to ${max}.`)
@@ -79,7 +104,10 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
     .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
-    .option('--agent <name>', 'agent driver', 'lash')
+    .option('--agent <name|file>', 'agent driver: a name, or a file of your own (./my-driver.ts)', defaultAgent)
+    .option('--agent-manifests <file|dir|url>', "the agent's manifests, plain or rendered by Helm; repeatable", collectWhole, [])
+    .option('--agent-image <tar>', 'a container image of the agent, by docker save or as OCI layout; repeatable', collectWhole, [])
+    .option('--agent-option <name=value>', 'a setting that the driver knows; repeatable', collectWhole, [])
     .option('--fault <name>', 'build the agent with one seeded fault')
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
@@ -98,30 +126,28 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
  * Parses the command line. Throws KernelbedError (usage, exit 2) for an unknown flag, kernel, suite, agent or fault, naming the nearest
  * known one; nothing has been started then. Returns undefined when help was asked for.
  */
-export function parseE2e(argv: readonly string[]): E2eOptions | undefined {
+export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | undefined> {
   const program = new Command('npm run e2e --').description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
   const parsed = parseFlags(e2eFlags(program), argv)
   return parsed && e2eOptions(parsed, ['6.1'])
 }
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named. */
-export function e2eOptions(parsed: Command, kernels: readonly string[]): E2eOptions {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+export async function e2eOptions(parsed: Command, kernels: readonly string[]): Promise<E2eOptions> {
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
   const cells = mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
-  const driver = findDriver(raw.agent)
-  if (raw.fault !== undefined) {
-    const { faults } = driver
-    if (!faults.includes(raw.fault)) throw usageError(`unknown fault "${raw.fault}" of agent ${raw.agent}${didYouMean(raw.fault, faults)}`, faults.length ? `faults: ${faults.join(', ')}` : `the driver ${raw.agent} has no seeded faults`)
-  }
+  const given = givenOf(raw)
+  checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
   checkKubernetesSpec(raw.kubernetes)
   return {
     cells,
-    agent: raw.agent,
+    agent: driverSpec(raw.agent),
+    ...(Object.keys(given).length ? { agentGiven: given } : {}),
     suites: raw.suite,
     nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
     ...(mixed ? { mixed } : {}),

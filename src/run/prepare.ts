@@ -1,11 +1,11 @@
-import { findDriver, type AgentDriver, type AgentOptions } from '../agent/index.ts'
+import { loadDriver, type AgentDriver, type AgentOptions } from '../agent/index.ts'
 import { makeImagesDisk } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { chooseAccel, type Accel } from '../machine/index.ts'
 import { expectationOfAll } from './expectation.ts'
-import type { E2eOptions } from './options.ts'
+import { agentOptionsOf, type E2eOptions } from './options.ts'
 import type { Tell } from './up.ts'
 
 /** One machine to be. */
@@ -28,7 +28,7 @@ export interface Prepared extends Shared {
 
 /** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
 export async function prepare(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Prepared> {
-  const driver = findDriver(options.agent)
+  const driver = await loadDriver(options.agent)
   await ensureHostTools(ctx)
   // The kernels first: what is wrong with one should be said before the long builds begin.
   const specs = options.mixed ?? [spec]
@@ -36,7 +36,7 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
   for (const each of specs) resolved.push(resolved[specs.indexOf(each)] ?? (await resolveKernel(each, { trustOnFirstUse: options.trustOnFirstUse, ...(options.modules === undefined ? {} : { modules: options.modules }) }, ctx)))
   const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
   tell({ kernels })
-  const agentOptions = { ...(options.fault === undefined ? {} : { fault: options.fault }), refuses: expectationOfAll(kernels) === 'refuses' }
+  const agentOptions = { ...agentOptionsOf(options), refuses: expectationOfAll(kernels) === 'refuses' }
   const [boots, shared] = await Promise.all([
     // One after the other: two machines of one kernel share what is made for it.
     forEach(resolved, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) })),
@@ -50,7 +50,8 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
 export async function prepareShared(options: E2eOptions, agentOptions: AgentOptions, ctx: Context): Promise<Shared> {
   const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
   const image = await ensureGuestImage(kubernetes, ctx)
-  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), findDriver(options.agent).prepareImages(ctx, agentOptions)])
+  const driver = await loadDriver(options.agent)
+  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), driver.prepareImages(ctx, agentOptions, kubernetes)])
   const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
   return { kubernetes, image, imagesDisk, workloadImage: workload.ref }
 }

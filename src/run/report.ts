@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
+import { defaultAgent } from '../agent/index.ts'
 import { usageError } from '../core/errors.ts'
 import { htmlReport } from '../report/html.ts'
 import { appendStepSummary } from '../report/github.ts'
@@ -53,7 +54,7 @@ const expected = (names: readonly string[]): PlannedCell[] => names.flatMap((nam
 /** A kernel whose run left no result: its job was cut off, or its artefacts are not here. It must not vanish from the report. */
 function absent({ name, kernel, unavailable }: PlannedCell): ReportCell {
   const error = unavailable ?? `no result of kernel ${name} was found\n→ its job ended before it could write one, or its artefacts were not downloaded: look at the job's log`
-  const result: RunResult = { id: 'none', kernel: name, release: 'not known', agent: 'lash', startedAt: '', ms: 0, outcome: unavailable === undefined ? 'error' : 'unavailable', error, tests: [], timeline: [], command: `npm run e2e -- --kernel ${kernel}` }
+  const result: RunResult = { id: 'none', kernel: name, release: 'not known', agent: defaultAgent, startedAt: '', ms: 0, outcome: unavailable === undefined ? 'error' : 'unavailable', error, tests: [], timeline: [], command: `npm run e2e -- --kernel ${kernel}` }
   return { result, base: '.', logs: [], files: [], unreadable: [] }
 }
 

@@ -12,10 +12,10 @@ import { parseE2e, type E2eOptions } from './options.ts'
 import type { Prepared } from './prepare.ts'
 import { findSnapshot, saveSnapshot, snapshotKey } from './snapshots.ts'
 
-const agent: StartedAgent = { handle: { driver: 'a', namespace: 'kube-system', selector: 'k=v', container: 'c', cli: ['cilium'] } }
+const agent: StartedAgent = { handle: { driver: 'a', namespace: 'kube-system', selector: 'k=v', container: 'c', cli: ['cilium'], capabilities: { monitor: true, services: 'none' }, monitor: { form: 'json', args: ['monitor', '-j'] }, fatal: ['^panic'], dumps: [['status']] } }
 const saved = { agent, features: [{ node: 'node1', kernel: { name: '6.1', release: '6.1.0', line: '6.1' }, features: [{ name: 'map:hash', state: 'supported' as const }] }] }
 const kernel: Kernel = { name: '6.1', release: '6.1.0', line: '6.1', image: '/k', digest: 'kd', source: 'test' }
-const driver = { name: 'a', faults: [], capabilities: [], installDigest: () => 'install', prepareImages: () => Promise.resolve([]), install: () => Promise.resolve(agent) }
+const driver = { name: 'a', installDigest: () => 'install', prepareImages: () => Promise.resolve([]), plan: () => Promise.resolve({ manifests: '', handle: agent.handle }) }
 const prepared: Prepared = {
   nodes: [{ name: 'node1', kernel, boot: {}, accel: 'tcg' }, { name: 'node2', kernel, boot: {}, accel: 'tcg' }],
   kubernetes: { version: '1.20.2', bin: '/kube' } as Prepared['kubernetes'], image: { disk: '/i', digest: 'image' }, imagesDisk: '/images', workloadImage: 'w', driver: driver, agentOptions: {},
@@ -24,10 +24,10 @@ const prepared: Prepared = {
 let ctx: Context
 let options: E2eOptions
 
-beforeEach(() => {
+beforeEach(async () => {
   const dir = mkdtempSync(join(tmpdir(), 'kb-snap-'))
   ctx = { registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
-  options = parseE2e(['--agent', 'lash'])!
+  options = (await parseE2e(['--agent', 'lash']))!
 })
 
 afterEach(async () => {

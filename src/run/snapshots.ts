@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { StartedAgent } from '../agent/index.ts'
+import { agentHandleSchema, type StartedAgent } from '../agent/index.ts'
 import { cached, cachedEntry, keepNewest, sha256 } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
@@ -24,7 +24,7 @@ export interface Snapshot {
 
 type Saved = Pick<Snapshot, 'agent' | 'features'>
 
-const manifestSchema = z.object({ handle: z.object({ driver: z.string(), version: z.string().optional(), namespace: z.string(), selector: z.string(), container: z.string(), cli: z.array(z.string()) }), features: featureTablesSchema })
+const manifestSchema = z.object({ handle: agentHandleSchema, features: featureTablesSchema })
 
 /** Certificates in a saved cluster are good for 30 days. */
 const oldestMs = 20 * 24 * 3600 * 1000
@@ -76,8 +76,8 @@ const snapshotIn = (dir: string, saved: Saved): Snapshot => ({ ...saved, dir, di
 
 function readManifest(dir: string): Saved | undefined {
   try {
-    const { handle: { version, ...handle }, features } = manifestSchema.parse(JSON.parse(readFileSync(join(dir, name), 'utf8')))
-    return { agent: { handle: { ...handle, ...(version === undefined ? {} : { version }) } }, features }
+    const { handle, features } = manifestSchema.parse(JSON.parse(readFileSync(join(dir, name), 'utf8')))
+    return { agent: { handle }, features }
   } catch {
     return undefined
   }

@@ -13,6 +13,8 @@ import { projectDir } from './places.ts'
 export interface SuitesOptions {
   readonly suites: readonly string[]
   readonly test?: string
+  /** Of the agent: tests get as many times the usual time. Default 1. */
+  readonly patience?: number
   readonly onResult: (result: TestResult) => void
   /** A suite was collected: how many tests it will run, skipped ones included. */
   readonly onSuite?: (suite: string, tests: number) => void
@@ -27,9 +29,12 @@ export interface SuitesOutcome {
   readonly ok: boolean
 }
 
+/** As in vitest.config.ts. */
+const testTimeoutMs = 240_000
+
 /** Runs the suites in a Vitest process of their own, which attaches to the run by `run.json`. Throws when Vitest itself fails. */
 export async function runSuites(options: SuitesOptions, ctx: Context): Promise<SuitesOutcome> {
-  const args = [join(projectDir, 'node_modules/vitest/vitest.mjs'), 'run', '--root', projectDir, '--project', 'e2e', '--reporter', join(projectDir, 'src/report/vitest-reporter.ts'), ...(options.test === undefined ? [] : ['-t', options.test]), ...options.suites.map((name) => `suites/${name}.test.ts`)]
+  const args = [join(projectDir, 'node_modules/vitest/vitest.mjs'), 'run', '--root', projectDir, '--project', 'e2e', '--reporter', join(projectDir, 'src/report/vitest-reporter.ts'), ...(options.test === undefined ? [] : ['-t', options.test]), ...(options.patience === undefined ? [] : [`--testTimeout=${testTimeoutMs * options.patience}`]), ...options.suites.map((name) => `suites/${name}.test.ts`)]
   const logFile = join(ctx.dir, 'logs', 'vitest.log')
   const log = createWriteStream(logFile)
   const claim = ctx.registry.claim('vitest', async () => {

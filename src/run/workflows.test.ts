@@ -29,11 +29,11 @@ test('every script that a workflow runs is one of package.json', () => {
   for (const script of used) expect(Object.keys(scripts)).toContain(script)
 })
 
-test('a job runs what a person would type, which is what it says', () => {
+test('a job runs what a person would type, which is what it says', async () => {
   const parsed = parseFlags(e2eFlags(new Command('x')), ['--suite', 'policy', '--nodes', '3'])!
-  const jobs = jobsOf(e2eOptions(parsed, ['all']))
+  const jobs = jobsOf(await e2eOptions(parsed, ['all']))
   expect(jobs).toContainEqual({ kernel: '6.1', command: 'npm run e2e -- --kernel 6.1 --suite policy --nodes 3' })
-  for (const { kernel, command } of jobs) expect(parseE2e(command.split(' ').slice(4))).toMatchObject({ cells: [{ name: kernel }], suites: ['policy'], nodes: 3 })
+  for (const { kernel, command } of jobs) expect(await parseE2e(command.split(' ').slice(4))).toMatchObject({ cells: [{ name: kernel }], suites: ['policy'], nodes: 3 })
   const { jobs: workflow } = parse(text('matrix.yml')) as { jobs: { cell: { steps: { run?: string }[] } } }
   expect(workflow.cell.steps.map((step) => step.run)).toContain('${{ matrix.command }}')
 })

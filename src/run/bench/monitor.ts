@@ -25,7 +25,7 @@ export async function monitorComparison(spec: string, options: E2eOptions, ctx: 
   const agent = await attachAgent(up.cluster.handle, up.agent.handle)
   const node = up.machines[0]!
   const target = await deploy(up, ctx)
-  const stream = new MonitorStream(node.name, await agent.monitor(node.name, ['--json', '--type', 'drop', '--type', 'trace']))
+  const stream = new MonitorStream(node.name, await agent.monitor(node.name))
   ctx.registry.claim('monitor', () => stream.stop())
   const fenced: FenceNode = { name: node.name, stream, cpus: parseCpuList((await node.exec('cat /sys/devices/system/cpu/online')).stdout), target, exec: (command) => node.exec(command) }
   const fence = new Fence(fenced)

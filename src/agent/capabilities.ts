@@ -1,0 +1,38 @@
+import { didYouMean } from '../core/closest.ts'
+import { KernelbedError } from '../core/errors.ts'
+
+/** What an agent can do that not every agent can, each with what a test that needs it uses. */
+export const capabilities = {
+  endpoints: 'its command line lists an endpoint with an identity for each pod',
+  identities: 'pods of the same labels have the same identity, on every node, and its command line names the labels',
+  monitor: 'it prints an event for what its datapath does with a packet',
+  'network-policy': 'it enforces NetworkPolicy',
+  'cilium-network-policy': 'it enforces CiliumNetworkPolicy',
+  services: 'pods reach services by their cluster IP, and its command line lists them',
+  vxlan: 'between nodes, packets of pods travel in VXLAN with the identity of the sender',
+  'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
+} as const
+
+export type Capability = keyof typeof capabilities
+export const capabilityNames = Object.keys(capabilities) as Capability[]
+
+/** `true`, or in words why not. Of what is left out nothing is known. */
+export type Capabilities = Readonly<Partial<Record<Capability, true | string>>>
+
+/**
+ * Why a test that needs these capabilities is not for this agent; undefined when it has them all. What its driver does not speak of it does not have. Throws
+ * KernelbedError for a capability that nobody knows.
+ */
+export function lackReason(needs: readonly string[], agent: { readonly driver: string; readonly capabilities: Capabilities }): string | undefined {
+  const lacking = needs.map(known).flatMap((name) => {
+    const has = agent.capabilities[name]
+    return has === true ? [] : [`needs ${name}, which ${agent.driver} lacks: ${has ?? 'its driver does not say that it can'}`]
+  })
+  return lacking.length ? lacking.join('; ') : undefined
+}
+
+function known(name: string): Capability {
+  const found = capabilityNames.find((each) => each === name)
+  if (found === undefined) throw new KernelbedError(`no agent can have the capability "${name}"${didYouMean(name, capabilityNames)}`, { blame: 'test', hint: `capabilities: ${capabilityNames.join(', ')}` })
+  return found
+}

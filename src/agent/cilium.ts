@@ -1,0 +1,127 @@
+import { kubernetesMinor, type ClusterHandle } from '../cluster/index.ts'
+import type { Context } from '../core/context.ts'
+import { usageError } from '../core/errors.ts'
+import { checkGivenTar, ensureEtcdImage, etcdRef, fullRef, readGivenTar, workloadRef, type GivenTar } from '../image/index.ts'
+import { join } from 'node:path'
+import { Adapted, findAgent } from './cilium/adapt.ts'
+import { etcdEndpoint, etcdPod, waitForEtcd } from './cilium/etcd.ts'
+import { optionsOf, type CiliumSettings } from './cilium/settings.ts'
+import { atLeast, parseVersion, parseVersionOutput, type CiliumVersion } from './cilium/version.ts'
+import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
+import type { AgentDriver, AgentOptions, InstallPlan } from './driver.ts'
+import { checkManifests, manifestsText, readManifests, type KubeObject } from './manifests.ts'
+import { served } from './served.ts'
+
+/** Upstream Cilium of any version, from its own manifests and images; docs/agents.md. */
+export const cilium: AgentDriver = {
+  name: 'cilium',
+  takes: ['manifests', 'images'],
+  options: {
+    version: { description: 'what runs, where neither its image nor its manifests say: 1.2.5' },
+    tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve', 'disabled'] },
+    enforcement: { description: 'which pods are denied what no policy allows', values: ['default', 'always', 'never'] },
+    kvstore: { description: 'where identities are kept; manifests: as they have it', values: ['etcd', 'crd', 'manifests'] },
+    'kube-proxy-replacement': { description: 'services by BPF for nodes too, from 1.6 on', values: ['true', 'false'] },
+    'container-runtime': { description: 'who tells a Cilium before 1.8 the labels of pods', values: ['containerd', 'auto', 'none'] },
+  },
+  // What versions until 1.4 say; later ones want a newer kernel.
+  refusal: {
+    fatal: /level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)/,
+    minimal: '4.8.0', exitCode: 1,
+  },
+  check: ({ manifests = [], images = [] }) => {
+    if (manifests.length === 0) throw usageError('--agent cilium needs its manifests', '--agent-manifests FILE|DIR|URL: those of its release (examples/kubernetes/…/cilium.yaml, install/kubernetes/quick-install.yaml), or what helm template prints')
+    checkManifests(manifests)
+    for (const path of images) checkGivenTar(path)
+  },
+  prepareImages: async (ctx, options, kubernetes) => {
+    const given = await tarsOf(options, ctx)
+    // What can't be installed should be said before machines start.
+    const { wanted } = adapt(await readManifests(options.manifests ?? [], ctx.signal), given, options, kubernetesMinor(kubernetes.version), { nodeApi: { host: 'unknown', port: 0 }, first: { name: 'unknown', address: 'unknown' } })
+    return [...given, ...(wanted.kvstore === 'etcd' ? [await ensureEtcdImage(join(kubernetes.bin, 'etcd'), ctx)] : [])]
+  },
+  plan: async (cluster, ctx, options) => {
+    const { version, wanted, adapted } = adapt(await readManifests(options.manifests ?? [], ctx.signal), await tarsOf(options, ctx), options, kubernetesMinor(cluster.version), { nodeApi: cluster.nodeApi, first: firstNode(cluster) })
+    const handle = (exact: CiliumVersion): InstallPlan['handle'] => handleOf(adapted, exact, wanted)
+    return {
+      manifests: manifestsText(adapted.objects), handle: handle(version), notes: adapted.notes,
+      refine: async (exec) => handle(parseVersionOutput(await exec(['version'])) ?? version),
+    }
+  },
+}
+
+const tarsOf = ({ images = [] }: AgentOptions, ctx: Context): Promise<GivenTar[]> => Promise.all(images.map((path) => readGivenTar(path, ctx)))
+
+type Wanted = Omit<CiliumSettings, 'kvstore'> & { readonly kvstore: CiliumSettings['kvstore'] | 'manifests' }
+interface Place { readonly nodeApi: ClusterHandle['nodeApi']; readonly first: { readonly name: string; readonly address: string } }
+
+const firstNode = ({ nodes }: ClusterHandle): Place['first'] => ({ name: nodes[0]!.name, address: nodes[0]!.address })
+
+/** The user's manifests as they go onto a cluster at a place; pure. Throws usage errors. */
+export function adapt(objects: readonly KubeObject[], given: readonly Pick<GivenTar, 'images'>[], options: AgentOptions, minor: number, { nodeApi, first }: Place): { version: CiliumVersion; wanted: Wanted; adapted: Adapted } {
+  const now = served(objects, minor)
+  const image = findAgent(now.objects).container.image ?? ''
+  const refs = given.flatMap(({ images }) => images.flatMap((each) => each.refs))
+  const own = refs.includes(fullRef(image)) ? undefined : onlyCilium(refs)
+  const version = versionOf(own ?? image, given, options)
+  const wanted = wantedOf(version, options)
+  const adapted = new Adapted(own === undefined ? now.objects : withImage(now.objects, image, own), version)
+  adapted.notes.push(...now.notes, ...(own === undefined ? [] : [`the manifests have ${image}, the tar ${own}: this one is used`]))
+  adapted.setOptions(optionsOf(version, { ...wanted, kvstore: wanted.kvstore === 'etcd' ? 'etcd' : 'crd' }, wanted.kvstore === 'manifests'))
+  adapted.fit({ nodeApi }, [...refs, etcdRef, workloadRef])
+  if (wanted.kvstore === 'etcd') {
+    const endpoint = etcdEndpoint(first.address)
+    adapted.setEtcd(endpoint)
+    adapted.holdBack(waitForEtcd(endpoint))
+    adapted.objects.push(etcdPod(first, adapted.namespace))
+    adapted.notes.push(`it keeps its identities in an etcd of its own, on ${first.name}`)
+  }
+  return { version, wanted, adapted }
+}
+
+/** An image of Cilium that there is no doubt about, where the manifests name another (`latest`, a branch, a digest). */
+function onlyCilium(refs: readonly string[]): string | undefined {
+  const found = refs.filter((ref) => /\/cilium(-dev|-ci)?[:@]/.test(ref))
+  return found.length === 1 ? found[0] : undefined
+}
+
+const withImage = (objects: readonly KubeObject[], from: string, to: string): KubeObject[] => JSON.parse(JSON.stringify(objects), (key: string, value: unknown) => (key === 'image' && value === from ? to : value)) as KubeObject[]
+
+function versionOf(image: string, given: readonly Pick<GivenTar, 'images'>[], { settings = {} }: AgentOptions): CiliumVersion {
+  const labels = given.flatMap(({ images }) => images).find(({ refs }) => refs.includes(fullRef(image)))?.labels
+  const asked = settings['version']
+  const found = asked === undefined ? (parseVersion(/:([^/@]+)(@.*)?$/.exec(image)?.[1] ?? '') ?? parseVersion(labels?.['org.opencontainers.image.version'] ?? '')) : parseVersion(asked)
+  if (!found) throw usageError(asked === undefined ? `the version of ${image || 'the agent'} is not in its name` : `--agent-option version=${asked}: no version`, 'say which it is: --agent-option version=1.14.2')
+  if (!atLeast(found, '1.0')) throw usageError(`Cilium ${found.text} is older than 1.0`, 'give 1.0 or later')
+  return found
+}
+
+function wantedOf(version: CiliumVersion, { settings = {} }: AgentOptions): Wanted {
+  const crd = atLeast(version, '1.6')
+  const kvstore = (settings['kvstore'] ?? (crd ? 'crd' : 'etcd')) as Wanted['kvstore']
+  if (kvstore === 'crd' && !crd) throw usageError(`--agent-option kvstore=crd: Cilium ${version.text} keeps identities in a kvstore only; 1.6 was the first to keep them in Kubernetes`, 'leave it out: it gets an etcd')
+  const replacement = settings['kube-proxy-replacement'] as CiliumSettings['kubeProxyReplacement']
+  if (replacement === 'true' && !crd) throw usageError(`--agent-option kube-proxy-replacement: Cilium ${version.text} cannot; 1.6 was the first`, 'leave it out: pods reach services without')
+  return {
+    tunnel: (settings['tunnel'] ?? 'vxlan') as Wanted['tunnel'], enforcement: (settings['enforcement'] ?? 'default') as Wanted['enforcement'],
+    containerRuntime: (settings['container-runtime'] ?? 'containerd') as Wanted['containerRuntime'], kvstore, ...(replacement === undefined ? {} : { kubeProxyReplacement: replacement }),
+  }
+}
+
+/** How much slower than lash: versions before 1.18 compile their programs, for each pod before 1.5, with clang on the node. */
+const patienceOf = (version: CiliumVersion): number => (atLeast(version, '1.5') ? 3 : 5)
+
+function handleOf(adapted: Adapted, version: CiliumVersion, { tunnel, enforcement }: Wanted): InstallPlan['handle'] {
+  const enforces = enforcement === 'default' ? true : `enforcement is ${enforcement}: suites need pods that no policy selects to be reached`
+  const noTunnel = `tunnel is ${tunnel}`
+  return {
+    version: version.text, namespace: adapted.namespace, selector: adapted.selector, container: adapted.container, cli: [atLeast(version, '1.15') ? 'cilium-dbg' : 'cilium'],
+    capabilities: {
+      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces, services: true, vxlan: tunnel === 'vxlan' ? true : noTunnel,
+      'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
+    },
+    // 1.0 printed text only, and knew fewer types.
+    monitor: atLeast(version, '1.1') ? { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] } : { form: 'text', args: ['monitor', '--type', 'drop', '--type', 'trace'] },
+    fatal: ciliumFatal, dumps: ciliumDumps, patience: patienceOf(version),
+  }
+}

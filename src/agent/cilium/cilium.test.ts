@@ -1,0 +1,162 @@
+import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node'
+import { describe, expect, it, test } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { adapt, cilium } from '../cilium.ts'
+import type { AgentOptions } from '../driver.ts'
+import { manifestsText, parseManifests, type KubeObject } from '../manifests.ts'
+import { of114, of12 } from './test-manifests.ts'
+import { optionsOf, type CiliumSettings } from './settings.ts'
+import { atLeast, parseVersion, parseVersionOutput } from './version.ts'
+
+const place = { nodeApi: { host: '172.31.255.1', port: 6443 }, first: { name: 'node1', address: '192.168.77.11' } }
+const tars = (...refs: string[]) => refs.map((ref) => ({ images: [{ refs: [ref], labels: {} }] }))
+const image12 = 'registry.example/cilium/cilium:v1.2.5'
+const [agent114, operator114] = ['registry.example/cilium/cilium:v1.14.2', 'registry.example/cilium/operator-generic:v1.14.2']
+const adapted = (text: string, refs: readonly string[], options: AgentOptions = {}, minor = 20) => {
+  const result = adapt(parseManifests(text, 'cilium.yaml'), tars(...refs), options, minor, place)
+  // As kubectl gets them.
+  const objects = parseAllDocuments(manifestsText(result.adapted.objects)).map((document) => document.toJS() as KubeObject)
+  const named = <T>(kind: string, name: string): T => objects.find((object) => object.kind === kind && object.metadata.name === name) as unknown as T
+  return { ...result, objects, named, agent: named<V1DaemonSet>('DaemonSet', 'cilium') }
+}
+
+describe('manifests of 1.2 on Kubernetes 1.20', () => {
+  const { objects, named, agent, adapted: { notes } } = adapted(of12, [image12])
+  const pod = agent.spec!.template.spec!
+  const container = pod.containers[0]!
+
+  it('are of versions that it serves, with the selector that it wants', () => {
+    expect(objects.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet', 'v1 Pod'])
+    expect(agent.spec!.selector).toEqual({ matchLabels: { 'k8s-app': 'cilium', 'kubernetes.io/cluster-service': 'true' } })
+    expect(agent.spec).not.toHaveProperty('templateGeneration')
+    expect(named('ClusterRoleBinding', 'cilium')).toMatchObject({ roleRef: { apiGroup: 'rbac.authorization.k8s.io' }, subjects: [{ kind: 'ServiceAccount' }, { kind: 'Group', apiGroup: 'rbac.authorization.k8s.io' }] })
+    expect((named<{ subjects: object[] }>('ClusterRoleBinding', 'cilium')).subjects[0]).not.toHaveProperty('apiGroup')
+  })
+
+  it('reach the API server where no kube-proxy is', () => {
+    expect(container.env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '172.31.255.1' })
+    expect(container.env).toContainEqual({ name: 'KUBERNETES_SERVICE_PORT', value: '6443' })
+    expect(container.env!.map(({ name }) => name)).toEqual(expect.arrayContaining(['K8S_NODE_NAME', 'CILIUM_DEBUG']))
+  })
+
+  it('ask containerd, and no docker, which pod a container is of', () => {
+    expect(pod.volumes!.flatMap(({ hostPath }) => hostPath?.path ?? [])).not.toContain('/var/run/docker.sock')
+    expect(container.volumeMounts!.map(({ name }) => name)).not.toContain('docker-socket')
+    expect(pod.volumes).toContainEqual({ name: 'containerd-socket', hostPath: { path: '/run/containerd/containerd.sock', type: 'Socket' } })
+    expect(container.volumeMounts).toContainEqual({ name: 'containerd-socket', mountPath: '/var/run/containerd/containerd.sock', readOnly: true })
+    expect(container.args).toContain('--container-runtime=containerd')
+  })
+
+  it('take the image of the tar, and leave out what only a registry has and a new machine does without', () => {
+    expect(container).toMatchObject({ image: image12, imagePullPolicy: 'IfNotPresent' })
+    expect(pod.initContainers!.map(({ name }) => name)).toEqual(['wait-for-etcd'])
+    expect(notes).toContain('the init container clean-cilium-state is left out: its image registry.example/library/busybox:1.28.4 is in no tar, and there is nothing to clean on a new machine')
+  })
+
+  it('get an etcd on the first node, which the agents wait for', () => {
+    expect((named<{ data: Record<string, string> }>('ConfigMap', 'cilium-config')).data['etcd-config']).toBe('---\nendpoints:\n  - http://192.168.77.11:32379\n')
+    const etcd = named<V1Pod>('Pod', 'cilium-etcd').spec!
+    expect(etcd).toMatchObject({ nodeName: 'node1', hostNetwork: true })
+    expect(etcd.containers[0]!.command).toContain('--listen-client-urls=http://192.168.77.11:32379')
+    expect(pod.initContainers![0]!.command!.at(-1)).toContain('http://192.168.77.11:32379/health')
+    expect(container.args!.filter((arg) => arg.startsWith('--kvstore'))).toEqual(['--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
+  })
+
+  it('have the options that suites need, as arguments, each once', () => {
+    expect(container.args).toEqual(['--debug=$(CILIUM_DEBUG)', '--tunnel=vxlan', '--enable-policy=default', '--container-runtime=containerd', '--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
+  })
+
+  it('are scheduled on nodes that are not Ready, and not killed for being slow', () => {
+    expect(pod.tolerations).toContainEqual({ operator: 'Exists' })
+    expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30 })
+    expect(container.livenessProbe).toMatchObject({ timeoutSeconds: 30, initialDelaySeconds: 600 })
+  })
+
+  it('keep what is theirs', () => {
+    expect(container.lifecycle!.postStart).toEqual({ exec: { command: ['/cni-install.sh'] } })
+    expect(container.securityContext).toMatchObject({ privileged: true })
+    expect(container.volumeMounts!.map(({ mountPath }) => mountPath)).toEqual(expect.arrayContaining(['/sys/fs/bpf', '/host/opt/cni/bin', '/host/etc/cni/net.d', '/var/lib/etcd-config']))
+  })
+})
+
+describe('manifests of 1.14', () => {
+  const { objects, named, agent, adapted: { notes } } = adapted(of114, [agent114, operator114])
+
+  it('have the options in their ConfigMap, by the names of their version', () => {
+    expect((named<{ data: object }>('ConfigMap', 'cilium-config')).data).toEqual({
+      'identity-allocation-mode': 'crd', 'monitor-aggregation': 'none', 'routing-mode': 'tunnel', 'tunnel-protocol': 'vxlan', 'enable-policy': 'default', ipam: 'kubernetes', 'kube-proxy-replacement': 'false',
+    })
+    expect(agent.spec!.template.spec!.containers[0]!.args).toEqual(['--config-dir=/tmp/cilium/config-map'])
+  })
+
+  it('have their images by tag, as the tars do; the operator stays, Hubble goes', () => {
+    expect(agent.spec!.template.spec).toMatchObject({ initContainers: [{ image: agent114 }], containers: [{ image: agent114, imagePullPolicy: 'IfNotPresent' }] })
+    expect(objects.map(({ metadata }) => metadata.name)).toEqual(['cilium-config', 'cilium', 'cilium-operator'])
+    expect(notes).toEqual(['Deployment hubble-relay is left out: its image registry.example/cilium/hubble-relay:v1.14.2 is in no tar'])
+  })
+
+  it('reach the API server from the operator too', () => {
+    expect((named<V1DaemonSet>('Deployment', 'cilium-operator')).spec!.template.spec!.containers[0]!.env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '172.31.255.1' })
+  })
+
+  it('without the operator\'s image are refused', () => {
+    expect(() => adapted(of114, [agent114])).toThrow(/need registry\.example\/cilium\/operator-generic:v1\.14\.2, which is in no tar/)
+  })
+
+  it('may keep identities in an etcd', () => {
+    const { named: kept } = adapted(of114, [agent114, operator114], { settings: { kvstore: 'etcd' } })
+    expect((kept<{ data: object }>('ConfigMap', 'cilium-config')).data).toMatchObject({ 'identity-allocation-mode': 'kvstore', kvstore: 'etcd', 'kvstore-opt': '{"etcd.config":"/var/lib/etcd-config/etcd.config"}' })
+    expect(kept('Pod', 'cilium-etcd')).toBeDefined()
+  })
+})
+
+describe('what cannot be installed is refused', () => {
+  it.each<[string, () => unknown, RegExp]>([
+    ['without manifests', () => cilium.check!({}), /^--agent cilium needs its manifests$/],
+    ['an image that is nowhere', () => adapted(of12, []), /need registry\.example\/cilium\/cilium:v1\.2\.5, which is in no tar; the machines have no way to a registry/],
+    ['no DaemonSet', () => adapted('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cilium-config}', [image12]), /no DaemonSet with a container of cilium-agent/],
+    ['two of them', () => adapted(`${of12}---\n${of12.replaceAll('name: cilium,', 'name: cilium-crio,')}`, [image12]), /more than one DaemonSet of cilium-agent: cilium, cilium-crio/],
+    ['no ConfigMap', () => adapted(of12.slice(of12.indexOf('---\nkind: DaemonSet')), [image12]), /there is no ConfigMap cilium-config/],
+    ['identities in Kubernetes before 1.6', () => adapted(of12, [image12], { settings: { kvstore: 'crd' } }), /Cilium 1\.2\.5 keeps identities in a kvstore only; 1\.6 was the first/],
+    ['a version that nothing says', () => adapted(of12.replace(':v1.2.5', ':latest'), ['registry.example/cilium/cilium:latest']), /the version of registry\.example\/cilium\/cilium:latest is not in its name/],
+    ['a template of Helm', () => parseManifests('{{- if .Values.agent }}\nkind: DaemonSet\n{{- end }}', 'ds.yaml'), /^ds\.yaml is not YAML: /],
+    ['something else', () => parseManifests('hello: world', 'x.yaml'), /^x\.yaml, document 1 is no object of Kubernetes:/],
+  ])('%s', (_what, attempt, message) => expect(attempt).toThrow(message))
+
+  it('but an image of another name is taken where it is the only one', () => {
+    const { agent, version, adapted: { notes } } = adapted(of12.replace(':v1.2.5', ':latest'), ['docker.io/cilium/cilium:v1.2.5'])
+    expect(agent.spec!.template.spec!.containers[0]!.image).toBe('docker.io/cilium/cilium:v1.2.5')
+    expect(version.text).toBe('1.2.5')
+    expect(notes).toContain('the manifests have registry.example/cilium/cilium:latest, the tar docker.io/cilium/cilium:v1.2.5: this one is used')
+  })
+})
+
+describe('a version', () => {
+  test.each([['v1.2.5', '1.2.5'], ['1.15.0-rc.1', '1.15.0-rc.1'], ['v1.2', '1.2'], ['latest', undefined], ['sha256:0123', undefined]])('of %s is %s', (text, version) => expect(parseVersion(text)?.text).toBe(version))
+  // Forms of `cilium version`: 1.3.2 as in Cilium's bug reports, 1.1x as in its documentation.
+  test.each([
+    ['1.3.2 34ff2fb1d 2019-01-09T02:16:31+01:00 go version go1.10.3 linux/amd64\n', '1.3.2'],
+    ['Client: 1.2.5 e5bdbb7 2018-10-22T22:48:09+00:00 go version go1.10.3 linux/amd64\nDaemon: 1.2.4 0123456 2018-09-22T22:48:09+00:00 go version go1.10.3 linux/amd64\n', '1.2.4'],
+  ])('is the daemon\'s in %j', (text, version) => expect(parseVersionOutput(text)?.text).toBe(version))
+  it('is compared by its numbers', () => {
+    expect(atLeast(parseVersion('1.14.2')!, '1.6')).toBe(true)
+    expect(atLeast(parseVersion('1.5.9')!, '1.14')).toBe(false)
+    expect(atLeast(parseVersion('2.0')!, '1.18')).toBe(true)
+  })
+})
+
+describe('settings', () => {
+  const settings: CiliumSettings = { tunnel: 'disabled', enforcement: 'always', kvstore: 'crd', kubeProxyReplacement: 'true', containerRuntime: 'containerd' }
+  it.each<[string, object]>([
+    ['1.0.7', { tunnel: 'disabled', 'enable-policy': 'always' }],
+    ['1.5.0', { tunnel: 'disabled', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'container-runtime': 'containerd' }],
+    ['1.13.0', { tunnel: 'disabled', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'identity-allocation-mode': 'crd', ipam: 'kubernetes', 'kube-proxy-replacement': 'strict' }],
+    ['1.16.0', { 'routing-mode': 'native', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'identity-allocation-mode': 'crd', ipam: 'kubernetes', 'kube-proxy-replacement': 'true' }],
+  ])('have the names of %s', (version, options) => {
+    expect(Object.fromEntries(Object.entries(optionsOf(parseVersion(version)!, settings)).filter(([, value]) => value !== undefined))).toEqual(options)
+  })
+})
+
+it('YAML of the adapted objects has no anchors, which kubectl would resolve but people not read', () => {
+  expect(manifestsText(adapted(of12, [image12]).adapted.objects)).not.toMatch(/[&*]a\d/)
+})
