@@ -10,7 +10,7 @@ describe.each(['tcp', 'udp', 'icmp'] as const)('%s', (protocol) => {
   })
 })
 
-describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods', needs('agent:monitor'), (protocol) => {
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods', needs('agent:monitor', 'node:network'), (protocol) => {
   const port = protocol === 'icmp' ? {} : { port: PORT }
   // Conntrack knows ICMP by its type, not by its id: a second echo request within the timeout is of an established flow.
   const state = protocol === 'icmp' ? {} : { state: 'new' as const }
@@ -30,7 +30,7 @@ describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods', needs('agent:m
 })
 
 describe('connections', () => {
-  test('are established after their first packet, and answers are replies', needs('agent:monitor'), async ({ pods, monitor }) => {
+  test('are established after their first packet, and answers are replies', needs('agent:monitor', 'node:network'), async ({ pods, monitor }) => {
     const window = await monitor.during(() => expect(pods.client2).toReach(pods.b1, { times: 5 }))
     expect(window).toContainFlow({ from: pods.client2, to: pods.b1, protocol: 'tcp', port: PORT, via: ['to-endpoint'], state: 'established', bothDirections: true })
   })
@@ -55,30 +55,30 @@ describe('identities', needs('agent:identities'), () => {
 })
 
 describe('pods and hosts', () => {
-  test('a pod reaches its own node', async ({ pods, nodes }) => {
+  test('a pod reaches its own node', needs('node:ssh-server'), async ({ pods, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.client1.node) ?? expect.fail('no such node')
     await expect(pods.client1).toReach(node, { port: SSH, timeoutMs: 15_000 })
     await expect(pods.client1).toReach(node, { protocol: 'icmp' })
   })
 
-  test('a pod\'s way to its own node is seen', needs('agent:monitor'), async ({ pods, nodes, monitor }) => {
+  test('a pod\'s way to its own node is seen', needs('agent:monitor', 'node:network', 'node:ssh-server'), async ({ pods, nodes, monitor }) => {
     const node = nodes.find(({ name }) => name === pods.client1.node) ?? expect.fail('no such node')
     const window = await monitor.during(() => expect(pods.client1).toReach(node, { port: SSH, timeoutMs: 15_000 }))
     expect(window).toContainFlow({ from: pods.client1, to: node, protocol: 'tcp', port: SSH, via: ['from-endpoint', 'to-host'] })
   })
 
-  test('a pod reaches the other node', async ({ pods, nodes }) => {
+  test('a pod reaches the other node', needs('node:ssh-server'), async ({ pods, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.client2.node) ?? expect.fail('no such node')
     await expect(pods.client1).toReach(node, { port: SSH, timeoutMs: 15_000 })
     await expect(pods.client1).toReach(node, { protocol: 'icmp' })
   })
 
-  test('a node reaches its own pods', async ({ pods, nodes }) => {
+  test('a node reaches its own pods', needs('node:network'), async ({ pods, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     for (const protocol of ['tcp', 'udp', 'icmp'] as const) await expect(node).toReach(pods.a1, { protocol })
   })
 
-  test('a node\'s way to its own pods is seen, as the host identity', needs('agent:monitor'), async ({ pods, nodes, monitor }) => {
+  test('a node\'s way to its own pods is seen, as the host identity', needs('agent:monitor', 'node:network'), async ({ pods, nodes, monitor }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     const window = await monitor.during(() => node.attempt(pods.a1.ip, { protocol: 'tcp', port: PORT, times: 1, timeoutMs: 10_000 }))
     const [attempt] = window.result
@@ -87,7 +87,7 @@ describe('pods and hosts', () => {
     expect(window).toContainFlow({ from: host, to: pods.a1, protocol: 'tcp', port: PORT, via: ['to-endpoint'] })
   })
 
-  test('a node reaches pods of the other node', async ({ pods, nodes }) => {
+  test('a node reaches pods of the other node', needs('node:network'), async ({ pods, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     for (const protocol of ['tcp', 'udp', 'icmp'] as const) await expect(node).toReach(pods.a2, { protocol })
   })

@@ -1,7 +1,7 @@
 import { describe, expect, needs, PORT, test } from '../fixtures/index.ts'
 
 describe('the kernel of every node', () => {
-  test('has all that the catalogue says kernels of its line must have', ({ features }) => {
+  test('has all that the catalogue says kernels of its line must have', needs('node:features'), ({ features }) => {
     expect(features.tables).not.toEqual([])
     expect(features.deviations).toEqual([])
   })
@@ -9,8 +9,8 @@ describe('the kernel of every node', () => {
 
 // Before 5.7 generic XDP lets cloned packets pass unseen, and what a pod sends is cloned, for the packet socket that counts arrivals in every pod. The links of 5.9 tell the later kernels.
 describe.each([
-  { mode: 'generic', needed: needs('attach:xdp-generic', 'attach:xdp-link', 'agent:monitor') },
-  { mode: 'native', needed: needs('attach:xdp-native', 'agent:monitor') },
+  { mode: 'generic', needed: needs('attach:xdp-generic', 'attach:xdp-link', 'agent:monitor', 'node:exec') },
+  { mode: 'native', needed: needs('attach:xdp-native', 'agent:monitor', 'node:exec') },
 ] as const)('an XDP program ($mode) on the device of a pod', ({ mode, needed }) => {
   test('takes packets before the agent sees them, and only those it is for', needed, async ({ pods, xdp, monitor }) => {
     const udp = { from: pods.client1, to: pods.a1, protocol: 'udp', port: PORT, via: ['from-endpoint'] } as const

@@ -13,7 +13,7 @@ describe('without a policy', () => {
   })
 })
 
-describe('a NetworkPolicy for a set of peers', needs('agent:network-policy', 'agent:monitor'), () => {
+describe('a NetworkPolicy for a set of peers', needs('agent:network-policy', 'agent:monitor', 'node:network'), () => {
   test('lets them in, drops all others before they arrive, and is gone when deleted', async ({ pods, policies, monitor }) => {
     const policy = await policies.network('clients-only', { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ _from: [fromClients] }] }, [pods.a1, pods.a2])
 
@@ -36,7 +36,7 @@ describe('a NetworkPolicy for a set of peers', needs('agent:network-policy', 'ag
   })
 })
 
-describe('a NetworkPolicy without rules', needs('agent:network-policy', 'agent:monitor'), () => {
+describe('a NetworkPolicy without rules', needs('agent:network-policy', 'agent:monitor', 'node:network'), () => {
   test('denies every pod by default, but not the host', async ({ pods, policies, monitor, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     await policies.network('deny-all', { podSelector: slotA, policyTypes: ['Ingress'] }, [pods.a1, pods.a2])
@@ -48,7 +48,7 @@ describe('a NetworkPolicy without rules', needs('agent:network-policy', 'agent:m
   })
 })
 
-describe('a CiliumNetworkPolicy with ports', needs('agent:cilium-network-policy', 'agent:monitor'), () => {
+describe('a CiliumNetworkPolicy with ports', needs('agent:cilium-network-policy', 'agent:monitor', 'node:network'), () => {
   test('opens one port to one peer, and nothing else', async ({ pods, policies, monitor }) => {
     const policy = await policies.cilium('clients-on-8080', {
       endpointSelector: slotA,

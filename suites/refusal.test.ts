@@ -1,4 +1,4 @@
-import { describe, expect, test } from '../fixtures/index.ts'
+import { describe, expect, needs, test } from '../fixtures/index.ts'
 
 describe('a kernel too old for the agent', () => {
   test('its pod keeps ending, on every node, with its own exit code', async ({ refusing }) => {
@@ -32,7 +32,7 @@ describe('a kernel too old for the agent', () => {
     for (const line of lines) await annotate(line)
   })
 
-  test('it ends before it touches the node: no devices, no pinned maps, no network', async ({ refusing, nodes }) => {
+  test('it ends before it touches the node: no devices, no pinned maps, no network', needs('node:exec'), async ({ refusing, nodes }) => {
     for (const node of refusing.nodes) await node.pod()
     for (const node of nodes) {
       const { stdout } = await node.exec('ls -d /sys/class/net/cilium_* /sys/fs/bpf/tc/globals/* 2>/dev/null', { allowFailure: true })
@@ -45,7 +45,7 @@ describe('a kernel too old for the agent', () => {
 describe('with its check of the kernel bypassed', () => {
   // What an agent can be told is no feature of a kernel.
   // eslint-disable-next-line no-restricted-syntax
-  test('the loader says all that the kernel lacks, one line a feature, and ends', async ({ refusing, annotate, skip }) => {
+  test('the loader says all that the kernel lacks, one line a feature, and ends', needs('own-agent'), async ({ refusing, annotate, skip }) => {
     const { bypass } = refusing.expected
     if (!bypass) return skip('this agent cannot be told to go on')
     for (const { node, release, exitCode, missing, expected, log } of await refusing.withCheckBypassed(bypass)) {

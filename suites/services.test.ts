@@ -61,7 +61,7 @@ describe.each(PROTOCOLS)('a %s service', needs('agent:services'), (protocol) => 
   })
 })
 
-describe('connections through a service', needs('agent:services', 'agent:monitor'), () => {
+describe('connections through a service', needs('agent:services', 'agent:monitor', 'node:network'), () => {
   test('are seen in the monitor with the identities of client and backend', async ({ web, pods, monitor }) => {
     const window = await monitor.during(() => pods.client1.attempt(web.tcp.ip, { protocol: 'tcp', port: 80, times: 1, timeoutMs: 10_000 }))
     const backend = pods.servers.find(({ name }) => window.result[0]?.reply.startsWith(`${name}|`))

@@ -1,6 +1,6 @@
 import { describe, expect, needs, test } from '../fixtures/index.ts'
 
-describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', needs('agent:vxlan'), (protocol) => {
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', needs('agent:vxlan', 'wire'), (protocol) => {
   test('is VXLAN on the wire, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
     const address = (name: string): string => nodes.find((node) => node.name === name)?.ip ?? expect.fail('no such node')
     const [ip1, ip2] = [address(pods.client1.node), address(pods.a2.node)]
@@ -30,7 +30,7 @@ describe('identities in the tunnel', () => {
     }))
   })
 
-  test('differ between pods of different labels', needs('agent:vxlan'), async ({ pods, capture }) => {
+  test('differ between pods of different labels', needs('agent:vxlan', 'wire'), async ({ pods, capture }) => {
     await Promise.all([expect.soft(pods.b1).toReach(pods.a2), expect.soft(pods.client1).toReach(pods.b2)])
     await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b1.identity, from: pods.b1, to: pods.a2 })
     await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.b2 })

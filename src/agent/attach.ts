@@ -20,9 +20,9 @@ export interface Agent {
   /** Starts its monitor on a node; stopping the stream ends it there too. Throws for an agent that has none. */
   monitor(node: string): Promise<GuestStream>
   /** Its log on a node; with `previous` that of the container before the last restart. */
-  logs(node: string, options?: { readonly previous?: boolean }): Promise<string>
-  /** Log lines, by node, that mean the agent is broken. */
-  fatal(): Promise<readonly { readonly node: string; readonly line: string }[]>
+  logs(node: string, options?: { readonly previous?: boolean; readonly since?: Date }): Promise<string>
+  /** Log lines, by node, that mean the agent is broken; with `since` no older ones. */
+  fatal(since?: Date): Promise<readonly { readonly node: string; readonly line: string }[]>
   /** Deletes its pod on a node and waits until the next one is ready. */
   restart(node: string): Promise<void>
   /** Writes what it knows, by node, into a folder. Never throws; `missing.txt` names what could not be had. */
@@ -46,14 +46,14 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
     return { namespace: handle.namespace, pod: pod.name, container: handle.container }
   }
   const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => execInPod(cluster, await containerOn(node), [...handle.cli, ...args], options)
-  const logs = async (node: string, options?: { readonly previous?: boolean }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
+  const logs = async (node: string, options?: { readonly previous?: boolean; readonly since?: Date }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
   const attached: Agent = {
     handle, pods, exec, logs,
     monitor: async (node) => {
       if (!handle.monitor) throw new KernelbedError(`${handle.driver} has no monitor`, { blame: 'test', hint: "a test that uses it needs('agent:monitor')" })
       return streamInPod(cluster, await containerOn(node), [...handle.cli, ...handle.monitor.args])
     },
-    fatal: async () => (await Promise.all((await pods()).map(async ({ node }) => fatalLines(await logs(node), handle).map((line) => ({ node, line }))))).flat(),
+    fatal: async (since) => (await Promise.all((await pods()).map(async ({ node }) => fatalLines(await logs(node, since ? { since } : {}), handle).map((line) => ({ node, line }))))).flat(),
     restart: async (node) => {
       const { pod } = await containerOn(node)
       await core.deleteNamespacedPod({ name: pod, namespace: handle.namespace })

@@ -1,6 +1,6 @@
 import { kubernetesMinor, type ClusterHandle } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
-import { usageError } from '../core/errors.ts'
+import { KernelbedError, usageError } from '../core/errors.ts'
 import { checkGivenTar, ensureEtcdImage, etcdRef, fullRef, readGivenTar, workloadRef, type GivenTar } from '../image/index.ts'
 import { join } from 'node:path'
 import { Adapted, findAgent } from './cilium/adapt.ts'
@@ -34,6 +34,7 @@ export const cilium: AgentDriver = {
     checkManifests(manifests)
     for (const path of images) checkGivenTar(path)
   },
+  find: (options) => ({ handle: handleOf(found, assumed(options), wantedOf(assumed(options), options)), ask: async (run) => askCilium(run, options) }),
   prepareImages: async (ctx, options, kubernetes) => {
     const given = await tarsOf(options, ctx)
     // What can't be installed should be said before machines start.
@@ -111,7 +112,31 @@ function wantedOf(version: CiliumVersion, { settings = {} }: AgentOptions): Want
 /** How much slower than lash: versions before 1.18 compile their programs, for each pod before 1.5, with clang on the node. */
 const patienceOf = (version: CiliumVersion): number => (atLeast(version, '1.5') ? 3 : 5)
 
-function handleOf(adapted: Adapted, version: CiliumVersion, { tunnel, enforcement }: Wanted): InstallPlan['handle'] {
+/** Where every installer has put it since 1.0; its namespace is sometimes another (--agent-namespace). */
+const found = { namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent' }
+
+/** Until it is asked. */
+const assumed = ({ settings = {} }: AgentOptions): CiliumVersion => parseVersion(settings['version'] ?? '') ?? parseVersion('1.14.0')!
+
+/** Version, tunnel and enforcement of a running Cilium: from its command line, and from its configuration, which 1.6 and later mount as a folder. Options say what cannot be had. */
+export async function askCilium(run: (argv: readonly string[]) => Promise<string | undefined>, options: AgentOptions): Promise<InstallPlan['handle']> {
+  const printed = (await run(['cilium-dbg', 'version'])) ?? (await run(['cilium', 'version'])) ?? ''
+  const version = parseVersionOutput(printed) ?? parseVersion(options.settings?.['version'] ?? '')
+  if (!version) throw new KernelbedError('the agent does not say which Cilium it is', { blame: 'agent', details: printed, hint: 'say which it is: --agent-option version=1.14.2' })
+  const words = ((await run(['cat', '/proc/1/cmdline'])) ?? '').split('\0')
+  const argument = (name: string): string | undefined => words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? (words.includes(`--${name}`) ? words[words.indexOf(`--${name}`) + 1] : undefined)
+  const option = async (name: string): Promise<string | undefined> => argument(name) ?? (await run(['cat', `/tmp/cilium/config-map/${name}`]))?.trim()
+  const routing = await option('routing-mode')
+  const tunnel = routing === 'native' ? 'disabled' : ((await option('tunnel-protocol')) ?? (await option('tunnel')))
+  const enforcement = await option('enable-policy')
+  const aggregation = await option('monitor-aggregation')
+  const settings = { ...(tunnel ? { tunnel } : {}), ...(enforcement ? { enforcement } : {}), ...options.settings }
+  const handle = handleOf(found, version, wantedOf(version, { ...options, settings }))
+  if (aggregation === undefined || /^(none|disabled|0?)$/i.test(aggregation)) return handle
+  return { ...handle, capabilities: { ...handle.capabilities, monitor: `it tells of some packets only (monitor-aggregation is ${aggregation}; suites need none)` } }
+}
+
+function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>, version: CiliumVersion, { tunnel, enforcement }: Wanted): InstallPlan['handle'] {
   const enforces = enforcement === 'default' ? true : `enforcement is ${enforcement}: suites need pods that no policy selects to be reached`
   const noTunnel = `tunnel is ${tunnel}`
   return {

@@ -36,6 +36,14 @@ export interface InstallPlan {
   refine?(exec: (args: readonly string[]) => Promise<string>): Promise<Omit<AgentHandle, 'driver'>>
 }
 
+/** Where an agent is that somebody else installed. */
+export interface FoundAgent {
+  /** How its pods are found and it is spoken to, as far as that is certain before it is asked. */
+  readonly handle: Omit<AgentHandle, 'driver'>
+  /** Asks the running agent what it is. `run` runs a whole command line in its container: what it printed, or undefined when it failed or is not there. */
+  ask?(run: (argv: readonly string[]) => Promise<string | undefined>): Promise<Omit<AgentHandle, 'driver'>>
+}
+
 /**
  * An agent: what there is to know of it that no cluster tells. Applying the manifests, waiting until it is ready, evidence when it is not, and everything after go by
  * the plan (install.ts) and the handle (attach.ts). A file with a driver as its default export is given as `--agent ./my-driver.ts`; docs/agents.md has one.
@@ -50,6 +58,8 @@ export interface AgentDriver {
   readonly options?: Readonly<Record<string, AgentSetting>>
   /** How it refuses a kernel that is too old for it. */
   readonly refusal?: Refusal
+  /** How it is found on a cluster where somebody else installed it (`--cluster existing`). Without it, it isn't. */
+  find?(options: AgentOptions): FoundAgent
   /** Throws a usage error for options it can do nothing with. Called before anything is started. */
   check?(options: AgentOptions): void
   /** Container images that the nodes need, made or fetched and cached. Called before machines start, as the images travel on a disk of theirs. */

@@ -38,7 +38,7 @@ const setting = z.strictObject({ description: z.string(), values: z.array(z.stri
 const driverSchema = z.strictObject({
   name: z.string().min(1), faults: z.array(z.string()).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(),
   refusal: z.looseObject({ fatal: z.instanceof(RegExp), minimal: z.string(), exitCode: z.number() }).optional(),
-  check: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
+  find: method.optional(), check: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
 })
 
 const hint = 'a driver is the default export of its file: src/agent/driver.ts has its type (AgentDriver), docs/agents.md an example'
@@ -57,8 +57,8 @@ async function fromFile(path: string, spec: string): Promise<AgentDriver> {
   return loaded.default as AgentDriver
 }
 
-/** Throws a usage error for options that a driver does not take. */
-export function checkAgentOptions(driver: AgentDriver, options: AgentOptions): void {
+/** Throws a usage error for options that a driver does not take. `found`: the agent is not to be installed, and what that takes is not asked for. */
+export function checkAgentOptions(driver: AgentDriver, options: AgentOptions, { found = false } = {}): void {
   const { faults = [], takes = [], options: known = {} } = driver
   const { fault, manifests = [], images = [], settings = {} } = options
   if (fault !== undefined && !faults.includes(fault)) throw usageError(`unknown fault "${fault}" of agent ${driver.name}${didYouMean(fault, faults)}`, faults.length ? `faults: ${faults.join(', ')}` : `the driver ${driver.name} has no seeded faults`)
@@ -70,5 +70,5 @@ export function checkAgentOptions(driver: AgentDriver, options: AgentOptions): v
     if (!known[name]) throw usageError(`--agent-option ${name}: ${driver.name} has no such option${didYouMean(name, names)}`, names.length ? `its options: ${names.map((each) => `${each} (${known[each]!.description})`).join(', ')}` : 'it has none')
     if (values && !values.includes(value)) throw usageError(`--agent-option ${name}=${value}: takes ${values.join(', ')}${didYouMean(value, values)}`)
   }
-  driver.check?.(options)
+  if (!found) driver.check?.(options)
 }

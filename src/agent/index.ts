@@ -1,6 +1,7 @@
 /** The agent under test: how it is installed, and how it is reached. */
-export type { AgentDriver, AgentOptions, AgentSetting, InstallPlan } from './driver.ts'
+export type { AgentDriver, AgentOptions, AgentSetting, FoundAgent, InstallPlan } from './driver.ts'
 export { checkAgentOptions, defaultAgent, driverNames, driverSpec, loadDriver } from './drivers.ts'
+export { findAgent, foundBy } from './find.ts'
 export { installAgent, type StartedAgent } from './install.ts'
 export { agentHandleSchema, fatalLines, type MonitorForm } from './handle.ts'
 export { capabilities, capabilityNames, lackReason, type Capabilities, type Capability } from './capabilities.ts'

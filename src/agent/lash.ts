@@ -44,6 +44,7 @@ export const lash: AgentDriver = {
   },
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
   installDigest: ({ fault }) => createHash('sha256').update(`${fault ?? ''}\0`).update(readFileSync(manifestFile)).digest('hex'),
+  find: () => ({ handle }),
   plan: ({ nodeApi }) => Promise.resolve({ manifests: manifests(nodeApi), handle }),
 }
 

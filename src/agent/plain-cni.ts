@@ -20,6 +20,7 @@ export const plainCni: AgentDriver = {
   // The node's part is a shell script, for which the workload's busybox does.
   prepareImages: () => Promise.resolve([]),
   installDigest: () => createHash('sha256').update(plainManifests([{ name: 'n', address: '10.0.0.1', podCidr: '10.1.0.0/24' }], workloadRef)).digest('hex'),
+  find: () => ({ handle }),
   plan: async (cluster) => ({ manifests: plainManifests(await nodesOf(cluster), workloadRef), handle }),
 }
 

@@ -10,9 +10,9 @@ export const agentPods = async (cluster: ClusterHandle, agent: AgentHandle): Pro
 /** Those of them that are not being deleted. */
 export const alive = (pods: readonly V1Pod[]): V1Pod[] => pods.filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
 
-/** `kubectl logs` of the agent's container in a pod; with `previous` of the one that ended last. Throws CommandError. */
-export const podLog = async (cluster: ClusterHandle, agent: AgentHandle, pod: string, { previous = false } = {}): Promise<string> =>
-  (await kubectl(cluster, ['-n', agent.namespace, 'logs', pod, '-c', agent.container, ...(previous ? ['--previous'] : [])], { timeoutMs: 30_000 })).stdout
+/** `kubectl logs` of the agent's container in a pod; with `previous` of the one that ended last, with `since` no older lines. Throws CommandError. */
+export const podLog = async (cluster: ClusterHandle, agent: AgentHandle, pod: string, { previous = false, since }: { readonly previous?: boolean; readonly since?: Date } = {}): Promise<string> =>
+  (await kubectl(cluster, ['-n', agent.namespace, 'logs', pod, '-c', agent.container, ...(previous ? ['--previous'] : []), ...(since ? [`--since-time=${since.toISOString()}`] : [])], { timeoutMs: 30_000 })).stdout
 
 /** `node1: running, not ready; node2: no pod yet`: what the agent does on these nodes, in one line. */
 export const statesOf = (nodes: readonly string[], pods: readonly V1Pod[], agent: AgentHandle): string =>

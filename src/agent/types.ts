@@ -12,7 +12,8 @@ export interface RunHandle {
   /** What the kernel of each machine can do, as probed; tests are skipped by it (fixtures/needs.ts). */
   readonly features: readonly FeatureTable[]
   readonly cluster: ClusterHandle
-  readonly wire: import('../wire/types.ts').WireHandle
+  /** Absent where the network between the nodes is not ours. */
+  readonly wire?: import('../wire/types.ts').WireHandle
   readonly agent: AgentHandle
   /** Image of the workload that suites deploy (probe and busybox). */
   readonly workloadImage: string

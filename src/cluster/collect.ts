@@ -56,6 +56,29 @@ export async function collectCluster(handle: ClusterHandle, outDir: string): Pro
   collector.finish()
 }
 
+/**
+ * Of somebody else's cluster: the nodes, and what is in the namespaces that the run made (found by their labels) and in those named besides, of which only pods, DaemonSets
+ * and events are looked at. Never throws.
+ */
+export async function collectNamespaces(handle: ClusterHandle, { labels }: NonNullable<ClusterHandle['foreign']>, others: readonly string[], outDir: string): Promise<void> {
+  const collector = new Collector(outDir)
+  const run = async (...args: string[]): Promise<string> => (await kubectl(handle, args, { timeoutMs: 20_000 })).stdout
+  let own: readonly string[] = []
+  await collector.part('namespaces.txt', async () => {
+    own = (await run('get', 'namespaces', '-l', Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','), '-o', 'jsonpath={.items[*].metadata.name}')).split(' ').filter(Boolean)
+    return own.join('\n')
+  })
+  await Promise.all([
+    collector.part('nodes.yaml', () => run('get', 'nodes', '-o', 'yaml')),
+    ...[...own, ...others].flatMap((namespace) => [
+      collector.part(`${namespace}/overview.txt`, () => run('-n', namespace, 'get', own.includes(namespace) ? 'pods,services,endpoints,networkpolicies' : 'pods,daemonsets', '-o', 'wide')),
+      collector.part(`${namespace}/describe-pods.txt`, () => run('-n', namespace, 'describe', 'pods')),
+      collector.part(`${namespace}/events.txt`, () => run('-n', namespace, 'get', 'events', '--sort-by=.metadata.creationTimestamp')),
+    ]),
+  ])
+  collector.finish()
+}
+
 async function collectCustom(collector: Collector, run: (...args: string[]) => Promise<string>): Promise<void> {
   const names = (await run('get', 'customresourcedefinitions', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ').filter(Boolean)
   await Promise.all(names.map((name) => collector.part(`custom/${name}.yaml`, () => run('get', name, '-A', '-o', 'yaml'))))

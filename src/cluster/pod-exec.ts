@@ -6,10 +6,7 @@ import { KernelbedError } from '../core/errors.ts'
 import { journal } from '../core/journal.ts'
 import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
 import { kubeClient } from './client.ts'
-import type { ClusterHandle } from './types.ts'
-
-/** A container of the cluster. */
-export interface ContainerRef { readonly namespace: string; readonly pod: string; readonly container: string }
+import type { ClusterHandle, ContainerRef } from './types.ts'
 
 type Access = Pick<ClusterHandle, 'kubeconfig'>
 

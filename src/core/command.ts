@@ -5,7 +5,7 @@ import { journal } from './journal.ts'
 export interface CommandOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
-  readonly input?: string
+  readonly input?: string | Uint8Array
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
   /** Return instead of throwing when the exit code is not 0. */

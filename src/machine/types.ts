@@ -25,13 +25,17 @@ export interface MachineSpec {
 
 export type Accel = 'kvm' | 'tcg'
 
-/** Enough to reach a running machine from another process; JSON. */
-export interface MachineHandle {
+/** A node of a cluster, whoever made it. */
+export interface NodeHandle {
   readonly name: string
-  readonly index: number
   readonly kernel: { readonly name: string; readonly release: string; readonly line: string }
-  /** Address on the wire, the node's InternalIP, e.g. `192.168.77.11`. */
+  /** The node's InternalIP, on the wire where it is ours, e.g. `192.168.77.11`. */
   readonly address: string
+}
+
+/** Enough to reach a running machine from another process; JSON. */
+export interface MachineHandle extends NodeHandle {
+  readonly index: number
   readonly mac: string
   readonly accel: Accel
   readonly ssh: { readonly host: string; readonly port: number; readonly user: string; readonly keyFile: string }

@@ -32,12 +32,12 @@ class FakeNode implements FenceNode {
     this.#end(1)
   }
 
-  exec(command: string): Promise<void> {
+  mark(_target: string, ports: ReadonlyMap<number, number>): Promise<void> {
     this.sets++
     for (const line of this.before.get(this.sets) ?? []) this.print(line)
     if (this.sets <= this.deaf) return Promise.resolve()
-    for (const [, cpu, port] of command.matchAll(/taskset -pc (\d+) .*?\/(\d+)(?=;|')/g)) {
-      if (Number(cpu) === this.mute) continue
+    for (const [cpu, port] of ports) {
+      if (cpu === this.mute) continue
       this.print(`<- host flow 0x1 identity 1->0 state new ifindex 0: 10.244.1.1:5000 -> ${this.target}:${port} udp`)
       this.print(`-> endpoint 7 flow 0x1 identity 1->300 state new ifindex lxc7: 10.244.1.1:5000 -> ${this.target}:${port} udp`)
     }

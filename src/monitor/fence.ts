@@ -6,8 +6,8 @@ import { isPacket, type MonitorEvent } from './types.ts'
 export interface FenceNode {
   readonly name: string
   readonly stream: MonitorStream
-  /** Runs a shell command (bash) on the node, outside any pod. */
-  exec(command: string): Promise<unknown>
+  /** Sends one UDP packet to each port from its CPU, from the node's own network: by markerCommand, or another way. */
+  mark(target: string, ports: ReadonlyMap<number, number>): Promise<unknown>
   /** CPUs of the node, as in /sys/devices/system/cpu/online. */
   readonly cpus: readonly number[]
   /** Address of an endpoint on this node: a packet from the host to it always makes an event. */
@@ -104,7 +104,7 @@ export class Fence {
   async #send(): Promise<Map<number, number>> {
     const { cpus, target } = this.#node
     const ports = new Map(cpus.map((cpu) => [cpu, FIRST_PORT + (this.#port++ % PORTS)]))
-    await this.#node.exec(markerCommand(target, ports))
+    await this.#node.mark(target, ports)
     return ports
   }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Context } from '../core/context.ts'
 import { inStep } from '../core/progress.ts'
 import { configOptions } from '../kernels/features.ts'
-import { GuestCommandError, waitForGuest, type ExecResult, type Machine } from '../machine/index.ts'
+import { GuestCommandError, waitForGuest, type ExecResult, type Machine, type NodeHandle } from '../machine/index.ts'
 import { ensureProbe } from './build.ts'
 import { completed, parseConfig, parseProbe } from './parse.ts'
 import type { FeatureTable } from './types.ts'
@@ -11,12 +11,15 @@ import type { FeatureTable } from './types.ts'
 const TIMEOUT_MS = 60_000
 const CONFIG_MARK = '--- config'
 
-/** Runs the program it reads from stdin, then prints the kernel's config as far as it matters. Leaves no file behind. */
-const script = `f=$(mktemp /var/tmp/kb-probe.XXXXXX) && trap 'rm -f "$f"' EXIT && cat >"$f" && chmod 700 "$f" || exit 1
+/** Runs the program it reads from stdin, then prints the kernel's config as far as it matters. Leaves no file behind. A container has no /var/tmp, a distribution keeps the config in /boot. */
+const script = `f=$(mktemp /var/tmp/kb-probe.XXXXXX 2>/dev/null || mktemp /tmp/kb-probe.XXXXXX) && trap 'rm -f "$f"' EXIT && cat >"$f" && chmod 700 "$f" || exit 1
 "$f"; code=$?
 echo '${CONFIG_MARK}'
-zcat /proc/config.gz 2>/dev/null | grep -E '^CONFIG_(${configOptions.join('|')})='
+{ zcat /proc/config.gz || cat /boot/config-$(uname -r); } 2>/dev/null | grep -E '^CONFIG_(${configOptions.join('|')})='
 exit $code`
+
+/** A node that runs shell commands as root. */
+export interface ProbedNode extends Pick<Machine, 'name' | 'exec'> { readonly handle: Pick<NodeHandle, 'kernel'> }
 
 export interface ProbeOptions {
   /** Path of the kernel's config, for a kernel that doesn't show its own. */
@@ -27,7 +30,7 @@ export interface ProbeOptions {
  * Tries in the machine what its kernel can do (src/kernels/features.ts lists it); as soon as the guest has set itself up. Never throws: what could
  * not be asked is unknown, with the reason. Leaves nothing in the machine.
  */
-export async function probeFeatures(machine: Machine, ctx: Context, options: ProbeOptions = {}): Promise<FeatureTable> {
+export async function probeFeatures(machine: ProbedNode, ctx: Context, options: ProbeOptions = {}): Promise<FeatureTable> {
   const { name: node, handle: { kernel } } = machine
   try {
     const program = readFileSync(await ensureProbe(ctx))

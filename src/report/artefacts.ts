@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachAgent, type AgentHandle } from '../agent/index.ts'
-import { collectCluster, type ClusterHandle } from '../cluster/index.ts'
+import { collectCluster, collectNamespaces, type ClusterHandle } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { collectMachine, type MachineHandle } from '../machine/index.ts'
@@ -30,7 +30,7 @@ export async function collectEvidence(up: Evidence, ctx: Context): Promise<void>
   const { cluster, agent } = up
   await Promise.all([
     ...(up.machines ?? []).map(({ handle }) => attempt(handle.name, () => collectMachine(handle, join(dir, handle.name)))),
-    ...(cluster ? [attempt('cluster', () => collectCluster(cluster.handle, join(dir, 'cluster')))] : []),
+    ...(cluster ? [attempt('cluster', () => (cluster.handle.foreign ? collectNamespaces(cluster.handle, cluster.handle.foreign, agent ? [agent.handle.namespace] : [], join(dir, 'cluster')) : collectCluster(cluster.handle, join(dir, 'cluster'))))] : []),
     ...(cluster && agent ? [attempt('agent', async () => (await attachAgent(cluster.handle, agent.handle)).collect(join(dir, 'agent')))] : []),
   ])
   if (missing.length) writeFileSync(join(dir, 'missing.txt'), `${missing.join('\n')}\n`)

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { installAgent } from '../agent/index.ts'
-import { assertState, restoreCluster, saveControlPlane, startCluster } from '../cluster/index.ts'
+import { assertState, restoreCluster, saveControlPlane, startCluster, type StartedCluster } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
@@ -36,8 +36,11 @@ export async function bringUp(spec: string, options: E2eOptions, ctx: Context, t
 /** An attempt's context: what it starts can be ended without ending the run. */
 export const within = (ctx: Context, name: string): Context => ({ ...ctx, registry: ctx.registry.child(name) })
 
+/** A cluster of ours. */
+type Booted = Up & { readonly wire: StartedWire; readonly cluster: StartedCluster }
+
 /** Machines, cluster and agent from nothing. `savable`: their disks' writes go where saveSnapshot finds them. */
-export async function bootCluster(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Up> {
+export async function bootCluster(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Booted> {
   const wire = await startWire(ctx)
   const started: StartedMachine[] = []
   tell({ wire, machines: started })
@@ -95,7 +98,7 @@ export async function restoreSaved(prepared: Prepared, options: E2eOptions, snap
   }
 }
 
-const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Up, 'kernels' | 'workloadImage'>): Up => ({ kernels: nodes.map(({ kernel }) => kernel), workloadImage, ...rest })
+const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Booted, 'kernels' | 'workloadImage'>): Booted => ({ kernels: nodes.map(({ kernel }) => kernel), workloadImage, ...rest })
 
 const accelOf = ({ nodes }: Prepared, { index }: MachineSpec) => nodes[index - 1]!.accel
 

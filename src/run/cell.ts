@@ -12,6 +12,7 @@ import { phases, toldProgress, type Phase, type Tell } from './cell-events.ts'
 import { codeOf, writeCell } from './cell-results.ts'
 import { agentName, commandOf } from './command-line.ts'
 import { expectationOfAll, planSuites, refusalNote, type SuitePlan } from './expectation.ts'
+import { useExisting } from './existing.ts'
 import { blameHungMachine } from './hung.ts'
 import { writeKept } from './kept.ts'
 import type { PlannedCell } from './matrix-plan.ts'
@@ -40,10 +41,11 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   let plan: SuitePlan = { run: [], notRun: [] }
   try {
     enter.whileUp(up)
-    up = await bringUp(cell.kernel, options, session.ctx, (partial) => {
+    const told = (partial: Partial<Up>): void => {
       if (partial.kernels && !up.kernels) tell({ kind: 'kernel', release: runKernelOf(partial.kernels).release })
       enter.whileUp((up = partial))
-    })
+    }
+    up = await (options.existing ? useExisting(options.existing, options, session.id, session.ctx, told) : bringUp(cell.kernel, options, session.ctx, told))
     writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
     plan = planSuites(options.suites, suiteNames(), expectationOfAll(up.kernels ?? []), runKernelOf(up.kernels ?? []).name)
     enter.phase('suites')
@@ -64,7 +66,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     if (outcome.ok) step.done()
     else step.fail()
     if (outcome.errors.length) throw new KernelbedError('the suites had errors outside their tests', { blame: 'test', details: outcome.errors.join('\n') })
-    if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up)
+    if (up.agent?.settled === undefined) await assertNoFatalLog(up as Up, options.existing ? startedAt : undefined)
     if (tests.every((test) => test.status === 'skipped') && !session.stopped) throw new KernelbedError('no test ran', { blame: 'test', hint: 'loosen --test or --suite' })
   } catch (cause) {
     error = session.stopped === undefined ? await blameHungMachine(up.machines ?? [], cause) : cause
@@ -79,7 +81,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   const note = ok && error === undefined && up.agent?.settled ? await refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
-    kernel: cell.name,
+    kernel: options.existing && up.kernels ? runKernelOf(up.kernels).name : cell.name,
     release: up.kernels ? runKernelOf(up.kernels).release : 'not resolved',
     agent: agentName(options),
     startedAt: startedAt.toISOString(),
@@ -117,9 +119,9 @@ function phaseTeller(tell: Tell, nodes: number): { phase: (phase: Phase) => void
   return { phase, whileUp: (up) => phase(up.cluster ? 'agent' : up.machines?.length === nodes ? 'cluster' : up.wire ? 'machines' : 'kernel') }
 }
 
-/** An agent that logged something fatal is broken, even where every test passed. */
-async function assertNoFatalLog({ cluster, agent }: Up): Promise<void> {
-  const fatal = await (await attachAgent(cluster.handle, agent.handle)).fatal()
+/** An agent that logged something fatal is broken, even where every test passed. What one of somebody else logged before the run, `since`, is not ours to judge. */
+async function assertNoFatalLog({ cluster, agent }: Up, since: Date | undefined): Promise<void> {
+  const fatal = await (await attachAgent(cluster.handle, agent.handle)).fatal(since)
   if (fatal.length) throw new KernelbedError('the agent logged what it must never log', { blame: 'agent', details: fatal.map(({ node, line }) => `${node}: ${line}`).join('\n') })
 }
 
@@ -138,5 +140,5 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
 }
 
 function runHandle(session: Session, up: Up): RunHandle {
-  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), features: up.features, cluster: up.cluster.handle, wire: up.wire.handle, agent: up.agent.handle, workloadImage: up.workloadImage }
+  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), features: up.features, cluster: up.cluster.handle, ...(up.wire ? { wire: up.wire.handle } : {}), agent: up.agent.handle, workloadImage: up.workloadImage }
 }

@@ -1,13 +1,21 @@
 import { basename } from 'node:path'
 import { defaultAgent } from '../agent/index.ts'
 import { shellQuote } from '../core/shell-quote.ts'
+import { workloadRef } from '../image/index.ts'
+import type { ExistingOptions } from './existing-options.ts'
 import type { E2eOptions } from './options.ts'
 
 const quote = (text: string): string => (/^[\w./=:@,+-]+$/.test(text) ? text : shellQuote(text))
 
+function existingArgs({ context, sshConfig, workloadImage, agentNamespace }: ExistingOptions): string[] {
+  const given = { '--context': context, '--ssh-config': sshConfig, '--workload-image': workloadImage === workloadRef ? undefined : workloadImage, '--agent-namespace': agentNamespace }
+  return Object.entries(given).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]))
+}
+
 /** The command that repeats one cell. */
 export function commandOf(kernel: string, options: E2eOptions): string {
-  const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
+  const { existing } = options
+  const args = existing ? ['--cluster', 'existing', '--kubeconfig', existing.kubeconfig, ...existingArgs(existing)] : options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.trustOnFirstUse) args.push('--trust-on-first-use')
   if (options.agent !== defaultAgent) args.push('--agent', options.agent)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { isMachine } from '../cluster/index.ts'
 import { usageError } from '../core/errors.ts'
 import { openSshShell } from '../machine/index.ts'
 import { keptRun, keptRuns, takeDown } from './kept.ts'
@@ -6,9 +7,10 @@ import { keptRun, keptRuns, takeDown } from './kept.ts'
 /** `npm run shell -- node1 [command…]`. Answers the shell's exit code. */
 export async function shell(argv: readonly string[]): Promise<number> {
   const run = keptRun()
-  const [name = run.cluster.nodes[0]?.name ?? 'node1', ...command] = argv
-  const node = run.cluster.nodes.find((candidate) => candidate.name === name)
-  const names = run.cluster.nodes.map((candidate) => candidate.name)
+  const machines = run.cluster.nodes.filter(isMachine)
+  const names = machines.map((candidate) => candidate.name)
+  const [name = names[0] ?? 'node1', ...command] = argv
+  const node = machines.find((candidate) => candidate.name === name)
   if (!node) throw usageError(`no machine "${name}" in run ${run.id}`, `machines: ${names.join(', ')}`)
   return openSshShell(node, ...command)
 }

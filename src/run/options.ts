@@ -7,6 +7,7 @@ import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
 import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { checkFoundAgent, existingOptions, type ExistingOptions } from './existing-options.ts'
 import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
 import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
@@ -43,6 +44,8 @@ export interface E2eOptions {
   readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
+  /** A cluster that somebody else made, with its agent; `cells` is then one, and nothing is started. */
+  readonly existing?: ExistingOptions
 }
 
 /** The one cell of a cluster whose machines have different kernels. */
@@ -118,6 +121,12 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
     .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
+    .option('--cluster <kind>', 'existing: a cluster that somebody else made, with its agent')
+    .option('--kubeconfig <file>', "of the existing cluster")
+    .option('--context <name>', "of the kubeconfig (default: its current one)")
+    .option('--ssh-config <file>', 'of hosts among its nodes, as ssh_config(5)')
+    .option('--workload-image <ref>', 'what the suites deploy, as its nodes have or can pull it')
+    .option('--agent-namespace <name>', "where the agent's pods are, when not where its driver says")
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(stray)
 }
@@ -129,20 +138,23 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
 export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | undefined> {
   const program = new Command('npm run e2e --').description('Boots machines on a kernel, brings up Kubernetes and the agent, runs the suites, and reports.')
   const parsed = parseFlags(e2eFlags(program), argv)
-  return parsed && e2eOptions(parsed, ['6.1'])
+  return parsed && e2eOptions(parsed, ['6.1'], { foreign: true })
 }
 
-/** Checked options of parsed flags. `kernels` are those to run on when none is named. */
-export async function e2eOptions(parsed: Command, kernels: readonly string[]): Promise<E2eOptions> {
+/** Checked options of parsed flags. `kernels` are those to run on when none is named; `foreign`: a cluster that somebody else made will do. */
+export async function e2eOptions(parsed: Command, kernels: readonly string[], { foreign = false } = {}): Promise<E2eOptions> {
   const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const existing = existingOptions(parsed)
+  if (existing && !foreign) throw usageError('--cluster existing has its own kernels, so there is nothing to go through', 'npm run e2e -- --cluster existing … runs the suites on it')
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
   const known = suiteNames()
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
-  const cells = mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
+  const cells = existing ? [{ name: 'existing', kernel: 'existing' }] : mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const given = givenOf(raw)
-  checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
+  if (existing) await checkFoundAgent(raw.agent, given)
+  else checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
   checkKubernetesSpec(raw.kubernetes)
   return {
     cells,
@@ -155,6 +167,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[]): P
     memoryMiB: raw.memory,
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
+    ...(existing ? { existing } : {}),
     trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),

@@ -1,7 +1,7 @@
 import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node'
 import { describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { adapt, cilium } from '../cilium.ts'
+import { adapt, askCilium, cilium } from '../cilium.ts'
 import type { AgentOptions } from '../driver.ts'
 import { manifestsText, parseManifests, type KubeObject } from '../manifests.ts'
 import { of114, of12 } from './test-manifests.ts'
@@ -159,4 +159,31 @@ describe('settings', () => {
 
 it('YAML of the adapted objects has no anchors, which kubectl would resolve but people not read', () => {
   expect(manifestsText(adapted(of12, [image12]).adapted.objects)).not.toMatch(/[&*]a\d/)
+})
+
+describe('a Cilium that is found', () => {
+  /** Answers of a pod: command lines and files. */
+  const pod = (answers: Readonly<Record<string, string>>) => (argv: readonly string[]) => Promise.resolve(answers[argv.join(' ')])
+  const map = '/tmp/cilium/config-map'
+
+  it('is looked for by the label of all installers, without manifests', () => {
+    expect(cilium.find!({}).handle).toMatchObject({ namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent' })
+  })
+
+  it('says its version, and its folder of options the rest', async () => {
+    const newest = { 'cilium-dbg version': 'Client: 1.16.1 68579055 2024-08-14\nDaemon: 1.16.1 68579055', [`cat ${map}/routing-mode`]: 'tunnel', [`cat ${map}/tunnel-protocol`]: 'geneve\n', [`cat ${map}/monitor-aggregation`]: 'medium' }
+    expect(await askCilium(pod(newest), {})).toMatchObject({ version: '1.16.1', cli: ['cilium-dbg'], capabilities: { vxlan: 'tunnel is geneve', monitor: 'it tells of some packets only (monitor-aggregation is medium; suites need none)', 'network-policy': true } })
+    const native = { 'cilium version': 'Client: 1.14.2', [`cat ${map}/routing-mode`]: 'native', [`cat ${map}/monitor-aggregation`]: 'none' }
+    expect(await askCilium(pod(native), {})).toMatchObject({ version: '1.14.2', cli: ['cilium'], capabilities: { vxlan: 'tunnel is disabled', monitor: true } })
+  })
+
+  it('before 1.6 says them in its arguments', async () => {
+    const old = { 'cilium version': 'Client: 1.2.5 e5bdbb7', 'cat /proc/1/cmdline': ['cilium-agent', '--tunnel', 'vxlan', '--enable-policy=always'].join('\0') }
+    expect(await askCilium(pod(old), {})).toMatchObject({ version: '1.2.5', capabilities: { vxlan: true, 'network-policy': expect.stringContaining('enforcement is always') as string } })
+  })
+
+  it('that does not say what it is, is one message, unless the user says it', async () => {
+    await expect(askCilium(pod({}), {})).rejects.toMatchObject({ blame: 'agent', message: 'the agent does not say which Cilium it is' })
+    expect(await askCilium(pod({}), { settings: { version: '1.14.2' } })).toMatchObject({ version: '1.14.2' })
+  })
 })

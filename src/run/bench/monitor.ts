@@ -27,7 +27,7 @@ export async function monitorComparison(spec: string, options: E2eOptions, ctx: 
   const target = await deploy(up, ctx)
   const stream = new MonitorStream(node.name, await agent.monitor(node.name))
   ctx.registry.claim('monitor', () => stream.stop())
-  const fenced: FenceNode = { name: node.name, stream, cpus: parseCpuList((await node.exec('cat /sys/devices/system/cpu/online')).stdout), target, exec: (command) => node.exec(command) }
+  const fenced: FenceNode = { name: node.name, stream, cpus: parseCpuList((await node.exec('cat /sys/devices/system/cpu/online')).stdout), target, mark: (ip, ports) => node.exec(markerCommand(ip, ports)) }
   const fence = new Fence(fenced)
   await fence.open()
   const flood = (to: number): Promise<unknown> => node.exec(`bash -c 'for i in $(seq ${burst}); do echo kernelbed >/dev/udp/${target}/${to}; done'`)
