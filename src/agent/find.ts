@@ -22,9 +22,9 @@ export function foundBy(driver: AgentDriver, options: AgentOptions): ReturnType<
  */
 export const findAgent = (driver: AgentDriver, spec: string, cluster: ClusterHandle, ctx: Context, options: AgentOptions, namespace?: string): Promise<StartedAgent> =>
   inStep(ctx.progress, `${driver.name}: find`, async () => {
-    const { handle: where, ask } = foundBy(driver, options)
-    const as = (found: Omit<AgentHandle, 'driver'>): AgentHandle => ({ ...found, driver: spec, ...(namespace === undefined ? {} : { namespace }) })
-    const handle = as(where)
+    const found = foundBy(driver, options)
+    const as = (each: Omit<AgentHandle, 'driver'>): AgentHandle => ({ ...each, driver: spec, ...(namespace === undefined ? {} : { namespace }) })
+    const handle = as(found.handle)
     const nodes = cluster.nodes.map(({ name }) => name)
     if (alive(await agentPods(cluster, handle)).length === 0) throw new KernelbedError(`no pod of ${driver.name} in namespace ${handle.namespace} (label ${handle.selector})`, { blame: 'agent', hint: 'name the namespace with --agent-namespace, another driver with --agent, or write one whose `find` knows the label' })
     if (options.refuses) return { handle, settled: await waitSettled(cluster, handle, { once: true, signal: ctx.signal }) }
@@ -34,10 +34,10 @@ export const findAgent = (driver: AgentDriver, spec: string, cluster: ClusterHan
       const waiting = nodes.filter((node) => !pods.some((pod) => pod.spec?.nodeName === node && isReady(pod)))
       return waiting.length ? { seen: statesOf(waiting, pods, handle) } : { done: undefined }
     })
-    if (!ask) return { handle }
+    if (!found.ask) return { handle }
     const pod = alive(await agentPods(cluster, handle)).find(({ spec: pod }) => pod?.nodeName === nodes[0])
     const container = { namespace: handle.namespace, pod: pod?.metadata?.name ?? '', container: handle.container }
-    return { handle: as(await ask(async (argv) => {
+    return { handle: as(await found.ask(async (argv) => {
       const { exitCode, stdout } = await execInPod(cluster, container, argv, { timeoutMs: 60_000, allowFailure: true }).catch((error: unknown) => (error instanceof PodCommandError ? error.result : Promise.reject(error as Error)))
       return exitCode === 0 ? stdout : undefined
     })) }

@@ -20,15 +20,16 @@ export async function serverVersion(context: KubeContext): Promise<string> {
 /** What went wrong with a request, for people. */
 export function apiMessage(error: unknown): string {
   if (error instanceof ApiException) {
+    const said = /^Message: (.*)$/m.exec(error.message)?.[1] ?? `HTTP ${error.code}`
     try {
-      return (JSON.parse(String(error.body)) as { message?: string }).message ?? `HTTP ${error.code}`
+      return (JSON.parse(String(error.body)) as { message?: string }).message ?? said
     } catch {
-      return `HTTP ${error.code}`
+      return said
     }
   }
   if (!(error instanceof Error)) return String(error)
-  const why = /reason: (.*)$/s.exec(error.message)?.[1] ?? error.message
-  return why || (error.cause instanceof Error ? error.cause.message : error.name)
+  // "fetch failed": the cause is what tells.
+  return (error.cause instanceof Error && error.cause.message) || error.message || error.name
 }
 
 function explained(error: unknown, { name, server, user }: KubeContext): KernelbedError {

@@ -26,6 +26,12 @@ const api = async (answers: Answers): Promise<FakeApi> => {
   return started
 }
 const ctx = (): Context => ({ registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal })
+/** Where nobody listens any more. */
+const closedUrl = async (): Promise<string> => {
+  const { url, close } = await fakeApi(() => 500)
+  await close()
+  return url
+}
 const file = (name: string, content: string): string => {
   const path = join(dir, name)
   writeFileSync(path, content)
@@ -64,9 +70,10 @@ describe('an API server', () => {
   test('that is gone, or does not know the user, is one message with its address and context', async () => {
     const refusing = await api(() => 401)
     const context = readKubeconfig(refusing.kubeconfig)
-    await expect(serverVersion(context)).rejects.toMatchObject({ blame: 'cluster', message: `the API server ${refusing.url} of context theirs does not accept visitor: the fake says 401` })
-    const gone = readKubeconfig(file('gone', kubeconfigText('http://127.0.0.1:1')))
-    await expect(serverVersion(gone)).rejects.toMatchObject({ blame: 'cluster', message: expect.stringMatching(/^the API server http:\/\/127\.0\.0\.1:1 of context theirs does not answer: .*ECONNREFUSED/) as string })
+    await expect(serverVersion(context)).rejects.toMatchObject({ blame: 'cluster', message: `the API server ${refusing.url} of context theirs does not accept visitor: Unauthorized` })
+    const url = await closedUrl()
+    const gone = readKubeconfig(file('gone', kubeconfigText(url)))
+    await expect(serverVersion(gone)).rejects.toMatchObject({ blame: 'cluster', message: expect.stringMatching(new RegExp(`^the API server ${url} of context theirs does not answer: .*ECONNREFUSED`)) as string })
   })
 })
 
@@ -110,6 +117,11 @@ describe('nodes', () => {
     expect(chooseNodes([node('n1'), node('n2', old), node('n3')])).toMatchObject({ refuses: false, leftOut: ['n2: the agent must refuse its kernel, 4.4.178'] })
   })
 
+  test('are nine at most', () => {
+    const { nodes, leftOut } = chooseNodes(Array.from({ length: 11 }, (_, i) => node(`n${i + 1}`)))
+    expect([nodes.length, leftOut]).toEqual([9, ['n10: 9 nodes are enough', 'n11: 9 nodes are enough']])
+  })
+
   test.each([
     ['none', [], 'the cluster has no Linux nodes', ''],
     ['none that is Ready', [node('n1', { ready: 'False' }), node('n2', { ready: 'Unknown' })], 'no node of the cluster can be used', 'n1: not Ready: KubeletNotReady: cni plugin not initialized\nn2: not Ready: KubeletNotReady: cni plugin not initialized'],
@@ -137,7 +149,7 @@ describe('namespaces of a run', () => {
   test('that cannot be removed are named, with the command that does it', async () => {
     const failing = await api(({ method }) => (method === 'DELETE' ? 500 : { items: [{ metadata: { name: 'kernelbed-r' } }] }))
     await expect(removeNamespaces(kubeClient(failing), 'r')).rejects.toMatchObject({ message: 'left in the cluster: namespace kernelbed-r, label kernelbed.dev/run=r', details: 'the fake says 500', hint: 'kubectl delete namespace -l kernelbed.dev/run=r' })
-    const gone = kubeClient({ kubeconfig: file('api-gone', kubeconfigText('http://127.0.0.1:1')) })
+    const gone = kubeClient({ kubeconfig: file('api-gone', kubeconfigText(await closedUrl())) })
     await expect(removeNamespaces(gone, 'r')).rejects.toMatchObject({ message: 'left in the cluster: whatever the run made, label kernelbed.dev/run=r', details: expect.stringContaining('ECONNREFUSED') as string })
   })
 })

@@ -20,6 +20,9 @@ export interface ChosenNodes {
   readonly leftOut: readonly string[]
 }
 
+/** More would only be more of the same: suites send between two, and look at the agent on each. */
+const mostNodes = 9
+
 /** First two numbers of a release, e.g. `6.1`. */
 const lineOf = (release: string): string => /^\d+\.\d+/.exec(release)?.[0] ?? release
 
@@ -50,8 +53,9 @@ export function chooseNodes(all: readonly V1Node[]): ChosenNodes {
   const isRefused = ({ kernel }: SeenNode): boolean => findInCatalogue(kernel.line)?.agent === 'refuses'
   const refuses = seen.length > 0 && seen.every(isRefused)
   const reason = (node: SeenNode): string | undefined => (refuses ? undefined : isRefused(node) ? `the agent must refuse its kernel, ${node.kernel.release}` : node.notReady && `not Ready: ${node.notReady}`)
-  const nodes = seen.filter((node) => reason(node) === undefined)
-  const leftOut = seen.flatMap((node) => (reason(node) === undefined ? [] : [`${node.name}: ${reason(node)}`]))
+  const usable = seen.filter((node) => reason(node) === undefined)
+  const nodes = usable.slice(0, mostNodes)
+  const leftOut = [...seen.flatMap((node) => (reason(node) === undefined ? [] : [`${node.name}: ${reason(node)}`])), ...usable.slice(mostNodes).map(({ name }) => `${name}: ${mostNodes} nodes are enough`)]
   if (nodes.length >= 2) return { nodes, refuses, leftOut }
   const details = leftOut.join('\n')
   if (nodes.length === 0) throw new KernelbedError(seen.length ? 'no node of the cluster can be used' : 'the cluster has no Linux nodes', { blame: 'cluster', details, hint: 'kubectl describe nodes says why they are not Ready' })
