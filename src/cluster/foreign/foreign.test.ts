@@ -28,9 +28,9 @@ const api = async (answers: Answers): Promise<FakeApi> => {
 const ctx = (): Context => ({ registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal })
 /** Where nobody listens any more. */
 const closedUrl = async (): Promise<string> => {
-  const { url, close } = await fakeApi(() => 500)
-  await close()
-  return url
+  const gone = await fakeApi(() => 500)
+  await gone.close()
+  return gone.url
 }
 const file = (name: string, content: string): string => {
   const path = join(dir, name)
