@@ -13,7 +13,7 @@ const container = 'node'
 const nodePod = (node: string, image: string): V1Pod => ({
   metadata: { name: `node-${node}`.slice(0, 253) },
   spec: {
-    nodeName: node, hostNetwork: true, automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 0, restartPolicy: 'Never', tolerations: [{ operator: 'Exists' }],
+    nodeName: node, hostNetwork: true, dnsPolicy: 'Default', automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 0, restartPolicy: 'Never', tolerations: [{ operator: 'Exists' }],
     containers: [{ name: container, image, imagePullPolicy: 'IfNotPresent', command: ['/bin/sleep', '1000000000'], securityContext: { privileged: true } }],
   },
 })
@@ -26,7 +26,7 @@ export interface NodePods {
 
 /**
  * Starts a pod on each node, and waits until they run. A cluster whose admission refuses them gives none, with its words. Throws KernelbedError when the
- * image cannot be had (`imageHint` says how it could), or they don't start within 2 minutes.
+ * image cannot be had (`imageHint` says how it could), or they don't start within 4 minutes.
  */
 export async function startNodePods(kube: KubeClient, namespace: string, nodes: readonly string[], image: string, imageHint: () => Promise<string>, ctx: Context): Promise<NodePods> {
   // Until the namespace has it, pods are refused.
@@ -40,7 +40,7 @@ export async function startNodePods(kube: KubeClient, namespace: string, nodes: 
     if (error instanceof ApiException && error.code === 403) return { byNode: new Map(), refused: apiMessage(error) }
     throw new KernelbedError(`cannot make a pod in ${namespace}: ${apiMessage(error)}`, { blame: 'cluster' })
   }
-  await waitFor({ name: `a pod of ours to run on ${nodes.join(', ')}`, timeoutMs: 120_000, intervalMs: 500, signal: ctx.signal, blame: 'cluster', hint: `kubectl -n ${namespace} describe pods says more` }, async () => {
+  await waitFor({ name: `a pod of ours to run on ${nodes.join(', ')}`, timeoutMs: 240_000, intervalMs: 500, signal: ctx.signal, blame: 'cluster', hint: `kubectl -n ${namespace} describe pods says more` }, async () => {
     const { items } = await kube.core.listNamespacedPod({ namespace })
     for (const pod of items) {
       const problem = imageProblem(pod)
