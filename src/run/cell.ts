@@ -78,6 +78,8 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)
   error ??= finishing
+  // Who stopped the run wants no error of what that broke, but what is left behind.
+  const told = [...new Set([session.stopped === undefined ? error : undefined, finishing])].filter((each) => each !== undefined)
   const note = ok && error === undefined && up.agent?.settled ? await refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
@@ -87,7 +89,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     startedAt: startedAt.toISOString(),
     ms: Math.round(performance.now() - start),
     outcome: session.stopped !== undefined ? 'stopped' : error !== undefined && !(error instanceof KernelbedError && error.blame === 'test') ? 'error' : ok && error === undefined ? 'passed' : 'failed',
-    ...(error === undefined || session.stopped !== undefined ? {} : { error: explain(error) }),
+    ...(told.length ? { error: told.map(explain).join('\n') } : {}),
     ...(note === undefined ? {} : { note }),
     tests,
     ...(plan.notRun.length === 0 ? {} : { notRun: plan.notRun }),
