@@ -37,14 +37,15 @@ export async function useExisting(existing: ExistingOptions, options: E2eOptions
   const others = await othersNamespaces(kube, run)
   if (others.length) ctx.progress.note(`other runs have namespaces here: ${others.join(', ')}; if they have ended: kubectl delete namespace ${others.join(' ')}`)
 
+  const reachedBy = (ssh: ReadonlyMap<string, SshHost>, byPod: NodePods['byNode']): ForeignNode[] => chosen.nodes.map(({ name, kernel, address }) => {
+    const [host, pod] = [ssh.get(name), byPod.get(name)]
+    return { name, kernel, address, foreign: { ...(host ? { ssh: host } : {}), ...(pod ? { pod } : {}) } }
+  })
+  const base = { kubeconfig: join(ctx.dir, 'kubeconfig'), kubectl, version, podCidr: '', serviceCidr: '', nodeApi: endpointOf(context) }
+  tell({ kernels, workloadImage: existing.workloadImage, cluster: { handle: { ...base, nodes: reachedBy(hosts, new Map()), foreign: { lacks: {}, labels: labelsOf(run) } } } })
   claimNamespaces(kube, run, ctx)
   const pods = await podsOn(chosen.nodes.filter(({ name }) => !hosts.has(name)), own, labelsOf(run), existing.workloadImage, ctx, kube)
-  const nodes = chosen.nodes.map(({ name, kernel, address }): ForeignNode => {
-    const [ssh, pod] = [hosts.get(name), pods.byNode.get(name)]
-    return { name, kernel, address, foreign: { ...(ssh ? { ssh } : {}), ...(pod ? { pod } : {}) } }
-  })
-  const cluster = { kubeconfig: join(ctx.dir, 'kubeconfig'), kubectl, version, nodes, podCidr: '', serviceCidr: '', nodeApi: endpointOf(context) }
-  tell({ kernels, workloadImage: existing.workloadImage, cluster: { handle: { ...cluster, foreign: { lacks: {}, labels: labelsOf(run) } } } })
+  const cluster = { ...base, nodes: reachedBy(hosts, pods.byNode) }
   const agent = await findAgent(driver, options.agent, cluster, ctx, { ...agentOptionsOf(options), refuses: chosen.refuses }, existing.agentNamespace)
   const features = await probeNodes(cluster, ctx)
   const lacks = await lacksOf(cluster, pods, features)
