@@ -154,6 +154,20 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await eventually(() => expect([...one.kernel.services.keys()]).toEqual(['10.96.0.1:443/TCP']))
   })
 
+  it('have services made by hand, which outlive a restart, beside those of Kubernetes', async () => {
+    expect((await one.cilium('service', 'update', '--id', '900', '--frontend', '10.96.9.9:80', '--backends', '10.244.1.2:8080/3,10.244.2.2:8081')).out).toBe('Creating new service with id \'900\'\nAdded service with 2 backends\n')
+    expect(one.kernel.services.get('10.96.9.9:80/TCP')).toEqual({ id: 900, frontend: { ip: '10.96.9.9', port: 80, protocol: 'TCP' }, backends: [{ ip: '10.244.1.2', port: 8080, weight: 3 }, { ip: '10.244.2.2', port: 8081 }] })
+    expect((await one.cilium('service', 'update', '--id', '900', '--backends', '10.244.1.2:8080')).out).toBe('Updating existing service with id \'900\'\nUpdated service with 1 backends\n')
+    await one.stop()
+    await one.start()
+    expect((await one.cilium('service', 'get', '900')).out).toBe('10.96.9.9:80 =>\n\t\t10.244.1.2:8080 (900)\n')
+    expect(await one.cilium('service', 'update', '--id', '901', '--frontend', '10.96.0.1:443', '--backends', '10.244.1.2:1')).toEqual({ code: 1, out: expect.stringMatching(/^Error: Cannot add\/update service: service \d+ \(10\.96\.0\.1:443\/TCP\) exists already\n$/) as string })
+    const kubernetes = one.kernel.services.get('10.96.0.1:443/TCP')!.id
+    expect(await one.cilium('service', 'delete', String(kubernetes))).toMatchObject({ code: 1, out: expect.stringContaining('is of Kubernetes') as string })
+    expect(await one.cilium('service', 'delete', '900')).toEqual({ code: 0, out: 'Service 900 deleted successfully\n' })
+    expect(one.kernel.services.has('10.96.9.9:80/TCP')).toBe(false)
+  })
+
   it('show all of it on the command line', async () => {
     const a1 = podA()
     expect(await one.cilium('status', '--brief')).toEqual({ code: 0, out: 'OK\n' })

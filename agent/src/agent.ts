@@ -23,6 +23,7 @@ import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
 import { Controller } from './reconcile/controller.ts'
+import { ManualServices } from './service/manual.ts'
 import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 
 export interface AgentDeps {
@@ -50,10 +51,11 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const monitor = new MonitorHub(datapath)
   endpoints.onChange(() => monitor.interfacesChanged())
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
+  const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
   const cidrs = new CIDRIdentities(datapath.listCIDRs())
   const allocator = new IdentityAllocator(client, stores.identities)
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
   await waitForStores(stores, log)
   removeOrphans(stores, endpoints)
@@ -67,7 +69,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, identities: stores.identities, cidrs, policies, monitor, cni, policyChanged: () => controllers.policy.settle(),
+    config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, monitor, cni, policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: all, kubernetesVersion, routerIPv4: self.routerIPv4, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '' })),

@@ -13,6 +13,7 @@ import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity } from '../k8s/types.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
+import type { ManualServices } from '../service/manual.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
 import type { NamespaceLabels } from '../policy/selector.ts'
 import { tracePolicy } from '../policy/trace.ts'
@@ -24,11 +25,15 @@ import { endpointModel, serviceModel, type ConfigModel, type IdentityModel, type
 export interface ApiDeps {
   config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities; policies: PolicyRepository
   /** Resolves when every endpoint has the present rules. */
-  policyChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
+  policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
   monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
 }
 
 const ok = (body: unknown): Answer => ({ body })
+const serviceRequest = z.object({
+  'frontend-address': z.object({ ip: z.string(), port: z.int(), protocol: z.enum(['TCP', 'UDP']) }), 'backend-addresses': z.array(z.object({ ip: z.string(), port: z.int(), weight: z.optional(z.int()) })),
+  affinity: z.optional(z.int()),
+})
 const ruleList = z.array(z.unknown())
 const labelList = z.array(z.string())
 const traceRequest = z.object({
@@ -65,6 +70,19 @@ export function createRoutes(deps: ApiDeps): Routes {
       const service = datapath.listServices().find((it) => it.id === Number(id))
       if (service === undefined) throw new ApiError(404, `service ${id} not found`)
       return ok(serviceModel(service))
+    },
+    'PUT /v1/service/*': async ({ parameters: [id = ''], body }) => {
+      const model = asked((it) => serviceRequest.parse(it), await body())
+      const spec = { id: Number(id), frontend: model['frontend-address'], backends: model['backend-addresses'], ...(model.affinity === undefined ? {} : { affinity: model.affinity }) }
+      const answer = asked((it) => deps.manual.set(it, datapath.listServices()), spec)
+      await deps.servicesChanged()
+      return ok(answer)
+    },
+    'DELETE /v1/service/*': async ({ parameters: [id = ''] }) => {
+      const there = datapath.listServices().some((it) => it.id === Number(id))
+      if (!deps.manual.delete(Number(id))) throw new ApiError(there ? 403 : 404, there ? `service ${id} is of Kubernetes: delete it there` : `service ${id} not found`)
+      await deps.servicesChanged()
+      return ok(null)
     },
     'GET /v1/node': () => ok(deps.nodes()),
     'GET /v1/policy': () => ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel),

@@ -1,4 +1,4 @@
-import type { ConfigModel, EndpointModel, IdentityModel, ServiceModel, StatusModel } from '../api/models.ts'
+import type { ConfigModel, EndpointModel, IdentityModel, StatusModel } from '../api/models.ts'
 import type { ParsedFlags } from '../config/flags.ts'
 import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import { sortedJson } from '../text/gojson.ts'
@@ -8,6 +8,7 @@ import { CommandError, type Action, type Group } from './command.ts'
 import { monitor, monitorFlags } from './monitor.ts'
 import { outputFlags, render } from './output.ts'
 import { policy } from './policy.ts'
+import { service } from './service.ts'
 import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
@@ -73,20 +74,6 @@ const identity: Group = {
   commands: {
     list: show<IdentityModel[]>('List identities', '/v1/identity', 'Cannot get identities', tables.identityTable),
     get: { short: 'Retrieve information about an identity', usage: '<identity>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<IdentityModel>(`/v1/identity/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get identity for given ID ${parsed.args[0]}`)], tables.identityTable) },
-  },
-}
-
-const service: Group = {
-  short: 'Manage services & loadbalancers',
-  commands: {
-    list: show<ServiceModel[]>('List services', '/v1/service', 'Cannot get services list', (it) => tables.serviceTable(it.map(({ status }) => status.realized))),
-    get: {
-      short: 'Display service information', usage: '<service id>', ...one, flags: outputFlags,
-      run: async (parsed) => render(parsed, await fetch<ServiceModel>(`/v1/service/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get service '${parsed.args[0]}'`), ({ status: { realized } }) => {
-        const { 'frontend-address': { ip, port }, 'backend-addresses': backends } = realized
-        return `${ip}:${port} =>\n${backends.map((backend) => `\t\t${backend.ip}:${backend.port} (${realized.id})\n`).join('')}`
-      }),
-    },
   },
 }
 

@@ -1,4 +1,4 @@
-import { hostAddresses, desiredTunnels, type LocalNode } from '../cluster/node.ts'
+import { desiredTunnels, hostAddresses, internalIP, type LocalNode } from '../cluster/node.ts'
 import { desiredIPCache } from '../cluster/ipcache.ts'
 import type { Stores } from '../cluster/stores.ts'
 import type { Datapath, ServiceSpec } from '../datapath/types.ts'
@@ -17,6 +17,7 @@ import { prefixesOf, resolvePolicy, type EnforcementMode, type World } from '../
 import type { Rule } from '../policy/rule.ts'
 import { publishPolicyStatus } from '../policy/status.ts'
 import { podKey } from '../endpoint/endpoint.ts'
+import type { ManualServices } from '../service/manual.ts'
 import { serviceAddresses } from '../service/reference.ts'
 import { desiredServices, frontendKey, ServiceIds } from '../service/translate.ts'
 import { Controller } from './controller.ts'
@@ -24,7 +25,7 @@ import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
   self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; cidrs: CIDRIdentities; policies: PolicyRepository
-  monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
+  manual: ManualServices; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
 export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
@@ -41,7 +42,7 @@ export function createControllers(deps: SyncDeps): Controllers {
     policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list() }), log),
   }
   const { ipcache, tunnels, services, identities, policy, publish, policyStatus } = controllers
-  stores.nodes.onChange(() => { ipcache.trigger(); tunnels.trigger() })
+  stores.nodes.onChange(() => { ipcache.trigger(); tunnels.trigger(); services.trigger() })
   // Rules may name services; Endpoints change often, and hardly any rule does.
   const servicesChanged = () => { services.trigger(); if (deps.policies.rules.some(namesServices)) policy.trigger() }
   stores.services.onChange(servicesChanged)
@@ -75,11 +76,12 @@ function tunnelSync({ self, stores, datapath }: SyncDeps): () => void {
   }
 }
 
-function serviceSync({ stores, datapath }: SyncDeps): () => void {
+function serviceSync({ stores, datapath, manual }: SyncDeps): () => void {
   const have = new Map<string, ServiceSpec>(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
   const ids = new ServiceIds([...have].map(([key, { id }]) => [key, id]))
   return () => {
-    applyDiff(have, desiredServices(stores.services.list(), stores.endpoints.list(), ids), {
+    const nodes = stores.nodes.list().flatMap((node) => internalIP(node) ?? []).sort()
+    applyDiff(have, desiredServices(stores.services.list(), stores.endpoints.list(), nodes, manual.list(), ids), {
       upsert: (service) => datapath.upsertService(service), remove: ({ frontend }) => datapath.deleteService(frontend),
     })
   }
