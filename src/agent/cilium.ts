@@ -111,13 +111,18 @@ function wantedOf(version: CiliumVersion, { settings = {} }: AgentOptions): Want
 /** How much slower than lash: versions before 1.18 compile their programs, for each pod before 1.5, with clang on the node. */
 const patienceOf = (version: CiliumVersion): number => (atLeast(version, '1.5') ? 3 : 5)
 
-function handleOf(adapted: Adapted, version: CiliumVersion, { tunnel, enforcement }: Wanted): InstallPlan['handle'] {
+function handleOf(adapted: Adapted, version: CiliumVersion, { tunnel, enforcement, kubeProxyReplacement }: Wanted): InstallPlan['handle'] {
+  const replaces = atLeast(version, '1.8') && kubeProxyReplacement === 'true' ? true : 'that is done by a kube-proxy, which there is none of; from 1.8 on it can: --agent-option kube-proxy-replacement=true'
   const enforces = enforcement === 'default' ? true : `enforcement is ${enforcement}: suites need pods that no policy selects to be reached`
   const noTunnel = `tunnel is ${tunnel}`
   return {
     version: version.text, namespace: adapted.namespace, selector: adapted.selector, container: adapted.container, cli: [atLeast(version, '1.15') ? 'cilium-dbg' : 'cilium'],
     capabilities: {
-      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces, services: true, vxlan: tunnel === 'vxlan' ? true : noTunnel,
+      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces,
+      'policy-cli': atLeast(version, '1.15') ? 'its command line traces policies no more since 1.15' : true,
+      'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
+      services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
+       vxlan: tunnel === 'vxlan' ? true : noTunnel,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
     },
     // 1.0 printed text only, and knew fewer types.
