@@ -22,6 +22,8 @@ export const lash: AgentDriver = {
   name: 'lash',
   faults: [
     'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni',
+    'egress-not-enforced', 'forgets-affinity', 'forgets-node-ports', 'fragments-pass', 'no-related', 'nodeport-local-only', 'policy-status-hides-errors', 'replies-denied', 'restart-forgets-policy',
+    'shortest-prefix-wins', 'update-opens-window',
     'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
   ],
   refusal: {

@@ -468,36 +468,63 @@ describe.skipIf(process.getuid?.() !== 0)('seeded faults', { timeout: 120_000 },
   beforeAll(() => { folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-faults-')) })
   afterAll(() => fs.rmSync(folder, { recursive: true }))
 
+  const allow = (...identities: number[]) => identities.map((identity) => ({ identity, port: 0, protocol: 'ANY' as const }))
+
   /** What the outside sees of each fault. */
-  async function symptoms({ lab, a1, a2, client, near, far }: World): Promise<Record<string, unknown>> {
-    const vip = '10.96.0.10'
-    await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends: [near, far].map(({ ip }) => ({ ip, port: 8080 })) })
-    const overlay = await lab.run(client.netns, 'tcp', far.ip, '8080')
+  async function symptoms({ lab, n1, a1, a2, client, near, far, outside }: World): Promise<Record<string, unknown>> {
+    const vip = '10.96.0.10', backends = [near, far].map(({ ip }) => ({ ip, port: 8080 }))
+    const reaches = async (netns: string, ip: string, port = '8080'): Promise<boolean> => (await lab.run(netns, 'tcp', ip, port)).reply !== undefined
+    const answering = async (ip: string): Promise<number> => new Set((await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', ip, '80')))).flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size
+    await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends })
+    await a1.call('upsertService', { id: 2, frontend: { ip: '10.96.0.11', port: 80, protocol: 'TCP' }, backends, affinity: 600 })
+    await a1.call('upsertService', { id: 3, frontend: { ip: n1.config.nodeIPv4, port: 30080, protocol: 'TCP' }, backends: backends.slice(1) })
+    const overlay = await reaches(client.netns, far.ip)
     const arrived = await a2.event({ type: 'trace', point: TRACE_POINT.fromOverlay })
-    const answers = await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', vip, '80')))
+    const found = await answering(vip), affine = await answering('10.96.0.11')
+    const nodePort = await reaches(outside, n1.config.nodeIPv4, '30080')
+    const from = a1.events.length
+    await lab.run(client.netns, 'bigudp', near.ip, '8080')
+    const fragment = await a1.event({ type: 'drop', source: 10 }, from)
+
+    await a1.call('setPolicy', 10, { ingress: [] })
+    const replied = await reaches(client.netns, near.ip)
+    const refused = await lab.run(client.netns, 'udp', near.ip, '999')
+    await a1.call('setPolicy', 10, {})
+    for (const [prefix, identity] of [['10.9.0.0/16', 65_536], ['10.9.2.0/24', 65_537]] as const) await a1.call('upsertCIDR', prefix, identity)
+    await a1.call('setPolicy', 10, { egress: allow(65_536) })
+    const prefixes = [await reaches(client.netns, '10.9.1.1'), await reaches(client.netns, '10.9.2.1'), await reaches(client.netns, OUTSIDE.ip)]
+    await a1.call('setPolicy', 10, {})
+
+    const before = a1.events.length
     await a1.call('setPolicy', 11, { ingress: [] })
-    const denied = await lab.run(client.netns, 'tcp', near.ip, '8080')
-    const drop = await a1.event({ type: 'drop' })
-    const metrics = await a1.call<ReturnType<Datapath['metrics']>>('metrics')
+    const denied = !await reaches(client.netns, near.ip)
+    const drop = await a1.event({ type: 'drop', source: 11 }, before)
     return {
-      overlay: overlay.reply !== undefined, vni: arrived?.type === 'trace' ? arrived.srcIdentity : undefined,
-      backends: new Set(answers.flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size,
-      denied: denied.reply === undefined, counted: metrics.some(({ reason }) => reason === 133),
-      drop: drop?.type === 'drop' ? [drop.reason, drop.srcIdentity, drop.dstIdentity] : undefined,
+      overlay, vni: arrived?.type === 'trace' ? arrived.srcIdentity : undefined, backends: found, affine, nodePort, fragment: fragment?.type === 'drop' ? fragment.reason : undefined,
+      replied, refused: refused.error, prefixes, denied, drop: drop?.type === 'drop' ? [drop.reason, drop.srcIdentity, drop.dstIdentity] : undefined,
     }
   }
 
-  const healthy = { overlay: true, vni: 1010, backends: 2, denied: true, counted: true, drop: [133, 1010, 1011] }
+  const healthy = {
+    overlay: true, vni: 1010, backends: 2, affine: 1, nodePort: true, fragment: 157, replied: true, refused: 'recvmsg ECONNREFUSED', prefixes: [true, false, false], denied: true, drop: [133, 1010, 1011],
+  }
   test.each([
     ['none', {}],
-    ['POLICY_FORGETS_DROP', { denied: false, counted: false, drop: undefined }],
+    ['POLICY_FORGETS_DROP', { denied: false, drop: undefined, prefixes: [true, true, true] }],
     ['TUNNEL_BYPASS', { vni: undefined }],
     ['SERVICE_ONE_BACKEND', { backends: 1 }],
-    ['MONITOR_LOSES_DROPS', { drop: undefined }],
-    ['NO_REVERSE_NAT', { backends: 0 }],
+    ['MONITOR_LOSES_DROPS', { drop: undefined, fragment: undefined }],
+    ['NO_REVERSE_NAT', { backends: 0, affine: 0, nodePort: false }],
     ['WRONG_VNI', { vni: 1011 }],
-    ['WRONG_DROP_REASON', { drop: [150, 1010, 1011] }],
+    ['WRONG_DROP_REASON', { drop: [150, 1010, 1011], fragment: 150 }],
     ['SWAPPED_IDENTITIES', { vni: 0, drop: [133, 1011, 1010] }],
+    ['SHORTEST_PREFIX_WINS', { prefixes: [true, true, false] }],
+    ['EGRESS_NOT_ENFORCED', { prefixes: [true, true, true] }],
+    ['REPLIES_DENIED', { replied: false }],
+    ['FORGETS_AFFINITY', { affine: 2 }],
+    ['NODEPORT_LOCAL_ONLY', { nodePort: false }],
+    ['FRAGMENTS_PASS', { fragment: 135 }],
+    ['NO_RELATED', { refused: 'timeout' }],
   ])('%s changes what it says and nothing else', async (fault, changes) => {
     expect(fault === 'none' || FAULTS.includes(fault)).toBe(true)
     const w = await world(compile(folder, fault === 'none' ? undefined : fault))

@@ -1,3 +1,4 @@
+import { hasFault } from '../fault.ts'
 import { isStatus, type KubeClient } from '../k8s/client.ts'
 import type { CiliumNetworkPolicy, CiliumPolicyNodeStatus } from '../k8s/types.ts'
 import type { PolicyRepository } from './repository.ts'
@@ -8,6 +9,7 @@ export async function publishPolicyStatus({ client, node, policies, objects }: {
     const state = policies.stateOf(object)
     if (state === undefined) continue
     // A merge patch takes a key away by null.
+    if (hasFault('policy-status-hides-errors')) delete state.error
     const wanted: CiliumPolicyNodeStatus = { ok: state.error === undefined, error: state.error ?? null, enforcing: state.enforcing, localPolicyRevision: state.revision }
     if (isSame(object.status?.nodes?.[node], wanted)) continue
     const { namespace = 'default', name } = object.metadata

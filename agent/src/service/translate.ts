@@ -1,3 +1,4 @@
+import { hasFault } from '../fault.ts'
 import type { Backend, ServiceSpec } from '../datapath/types.ts'
 import type { Endpoints, Service, ServicePort } from '../k8s/types.ts'
 import { keyOf } from '../k8s/informer.ts'
@@ -23,7 +24,7 @@ export function frontendsOf(service: Service, endpoints: Endpoints | undefined, 
     const backends = backendsOf(port, endpoints)
     const at = (ip: string, number: number): Wanted => ({ frontend: { ip, port: number, protocol }, backends, ...affinity })
     const external = [clusterIP, ...externalIPs.filter((ip) => !ip.includes(':'))].map((ip) => at(ip, port.port))
-    return [...external, ...(port.nodePort === undefined || port.nodePort === 0 ? [] : nodes.map((ip) => at(ip, port.nodePort!)))]
+    return [...external, ...(port.nodePort === undefined || port.nodePort === 0 || hasFault('forgets-node-ports') ? [] : nodes.map((ip) => at(ip, port.nodePort!)))]
   })
 }
 
