@@ -3,7 +3,7 @@ export { restoreCluster, saveControlPlane, startCluster, type ClusterSpec, type 
 export { assertState } from './snapshot.ts'
 export { makeImagesDisk } from './images-disk.ts'
 export { kubeClient, kubectl, type KubeClient } from './client.ts'
-export { execInPod, streamInPod, PodCommandError, type ContainerRef } from './pod-exec.ts'
+export { execInPod, readInPod, streamInPod, PodCommandError, type ContainerRef } from './pod-exec.ts'
 export { collectCluster, Collector } from './collect.ts'
 export type { Api } from './api.ts'
 export { minorOf as kubernetesMinor } from './version.ts'

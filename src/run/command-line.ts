@@ -5,8 +5,11 @@ import type { E2eOptions } from './options.ts'
 
 const quote = (text: string): string => (/^[\w./=:@,+-]+$/.test(text) ? text : shellQuote(text))
 
-/** The command that repeats one cell. */
-export function commandOf(kernel: string, options: E2eOptions): string {
+/** The command that repeats one cell, on whatever host. */
+export const commandOf = (kernel: string, options: E2eOptions): string => `npm run e2e -- ${argsOf(kernel, options).map(quote).join(' ')}`
+
+/** Its arguments. */
+export function argsOf(kernel: string, options: E2eOptions): string[] {
   const args = options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
   if (options.trustOnFirstUse) args.push('--trust-on-first-use')
@@ -23,7 +26,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))
   if (!options.snapshot) args.push('--no-snapshot')
   if (options.accel !== undefined) args.push('--accel', options.accel)
-  return `npm run e2e -- ${args.map(quote).join(' ')}`
+  return args
 }
 
 /** How results name the agent. */

@@ -7,6 +7,7 @@ import { usageError } from '../core/errors.ts'
 import { checkKubernetesSpec } from '../image/index.ts'
 import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
+import { engineFlags, kubernetesOptions, type KubernetesEngineOptions, type RawEngineOptions } from './engine/engine-options.ts'
 import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
 import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
@@ -43,6 +44,10 @@ export interface E2eOptions {
   readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
+  /** Fill the cache, and run nothing. */
+  readonly prepareOnly?: boolean
+  /** The cluster that the cells run on; absent: they run here. */
+  readonly kubernetesEngine?: KubernetesEngineOptions
 }
 
 /** The one cell of a cluster whose machines have different kernels. */
@@ -100,7 +105,7 @@ function nodesOption(value: string): number | readonly string[] {
 
 /** The flags of `npm run e2e`, which `npm run matrix` and `bisect` take too. `stray`: words that are no flags are the caller's. */
 export function e2eFlags(program: Command, { stray = false } = {}): Command {
-  return program
+  return engineFlags(program)
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
     .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
@@ -118,6 +123,7 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
     .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
+    .option('--prepare-only', 'fetch and build all that the run needs into the cache, and start no machine', false)
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(stray)
 }
@@ -134,7 +140,7 @@ export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | un
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named. */
 export async function e2eOptions(parsed: Command, kernels: readonly string[]): Promise<E2eOptions> {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean } & RawEngineOptions>()
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
   if (mixed && raw.kernel.length) throw usageError('--nodes names the kernels, and so does --kernel', 'give --nodes a number, or leave --kernel out')
   const kernelOptions = raw.modules === undefined ? {} : { modules: raw.modules }
@@ -144,6 +150,9 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[]): P
   const given = givenOf(raw)
   checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
   checkKubernetesSpec(raw.kubernetes)
+  if (raw.prepareOnly && raw.keep) throw usageError('--prepare-only starts no cluster that --keep could leave up', 'leave one of them out')
+  const kubernetesEngine = kubernetesOptions(raw)
+  if (kubernetesEngine && (raw.keep || raw.prepareOnly)) throw usageError(`--${raw.keep ? 'keep' : 'prepare-only'} is about this host, and --engine kubernetes runs nothing here`, 'leave one of them out')
   return {
     cells,
     agent: driverSpec(raw.agent),
@@ -155,6 +164,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[]): P
     memoryMiB: raw.memory,
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
+    ...(raw.prepareOnly ? { prepareOnly: true } : {}),
     trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
@@ -162,5 +172,6 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[]): P
     ...(raw.test === undefined ? {} : { test: raw.test }),
     ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
+    ...(kubernetesEngine ? { kubernetesEngine } : {}),
   }
 }
