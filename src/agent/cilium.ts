@@ -72,7 +72,7 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   if (wanted.kvstore === 'etcd') {
     const endpoint = etcdEndpoint(first.address)
     adapted.setEtcd(endpoint)
-    adapted.holdBack(waitForEtcd(endpoint))
+    adapted.holdBack(waitForEtcd(first))
     adapted.objects.push(etcdPod(first, adapted.namespace))
     adapted.notes.push(`it keeps its identities in an etcd of its own, on ${first.name}`)
   }

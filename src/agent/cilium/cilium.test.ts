@@ -58,7 +58,7 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
     const etcd = named<V1Pod>('Pod', 'cilium-etcd').spec!
     expect(etcd).toMatchObject({ nodeName: 'node1', hostNetwork: true })
     expect(etcd.containers[0]!.command).toContain('--listen-client-urls=http://192.168.77.11:32379')
-    expect(pod.initContainers![0]!.command!.at(-1)).toContain('http://192.168.77.11:32379/health')
+    expect(pod.initContainers![0]!.command!.at(-1)).toContain('nc -w 2 192.168.77.11 32379')
     expect(container.args!.filter((arg) => arg.startsWith('--kvstore'))).toEqual(['--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
   })
 
