@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { explain } from '../../core/errors.ts'
 import { AbortedError } from '../../core/wait.ts'
 import type { Tell } from '../cell-events.ts'
-import type { ClusterAccess } from './access.ts'
+import { explainApi, type ClusterAccess } from './access.ts'
 import { followLog } from './pod-log.ts'
 import { readPodLine, type PodResults } from './pod-task.ts'
 
@@ -33,7 +33,7 @@ export class PodEars {
   async results(signal: AbortSignal): Promise<PodResults> {
     while (!this.#results) {
       const enough = new AbortController()
-      await this.#read(true, AbortSignal.any([signal, enough.signal]), () => enough.abort()).catch((error: unknown) => this.#note(explain(error)))
+      await this.#read(true, AbortSignal.any([signal, enough.signal]), () => enough.abort()).catch((error: unknown) => this.#note(explain(explainApi(error, this.#access.server))))
       if (signal.aborted) throw new AbortedError(`pod ${this.#pod}`)
       if (!this.#results) await delay(1000, undefined, { signal }).catch(() => undefined)
     }
@@ -42,7 +42,7 @@ export class PodEars {
 
   /** Hears what a pod said last, which has ended meanwhile. Never throws. */
   async last(): Promise<void> {
-    await this.#read(false, AbortSignal.timeout(10_000)).catch((error: unknown) => this.#note(explain(error)))
+    await this.#read(false, AbortSignal.timeout(10_000)).catch((error: unknown) => this.#note(explain(explainApi(error, this.#access.server))))
   }
 
   #read(follow: boolean, signal: AbortSignal, onResults: () => void = () => undefined): Promise<void> {

@@ -44,17 +44,21 @@ const fetchPart = (access: ClusterAccess, pod: string, archive: string, at: numb
     return part.length === length ? { done: part } : { seen: `${part.length} bytes` }
   })
 
-/** Sends files of this host into the pod, which waits for them. Throws KernelbedError. */
+/** Sends files of this host into the pod, which waits for them, part by part, each tried again when its connection breaks. Throws KernelbedError. */
 export async function sendFiles(access: ClusterAccess, pod: string, files: readonly InputFile[], ctx: Context): Promise<void> {
-  const where = containerOf(access, pod)
-  const options = { timeoutMs: 60_000, signal: ctx.signal }
   for (const { from, to } of files) {
     const blob = await openAsBlob(from)
-    await execInPod(access, where, ['sh', '-c', 'mkdir -p "$(dirname "$1")" && : > "$1"', 'sh', to], options)
     for (let at = 0; at < blob.size; at += PART) {
       const part = Buffer.from(await blob.slice(at, at + PART).arrayBuffer())
-      await execInPod(access, where, ['sh', '-c', 'cat >> "$1" && [ "$(wc -c < "$1")" -eq "$2" ]', 'sh', to, String(at + part.length)], { ...options, stdin: part })
+      // At its place, whatever an earlier attempt has left there.
+      await tryInPod(access, pod, `bytes ${at} to ${at + part.length} of ${from}`, ['sh', '-c', 'mkdir -p "$(dirname "$1")" && dd of="$1" bs="$2" seek="$3" conv=notrunc iflag=fullblock status=none && [ "$(wc -c < "$1")" -ge "$4" ]', 'sh', to, String(PART), String(at / PART), String(at + part.length)], ctx, part)
     }
   }
-  await execInPod(access, where, ['sh', '-c', 'mkdir -p "$(dirname "$1")" && : > "$1"', 'sh', inputsComplete], options)
+  await tryInPod(access, pod, 'the word that all files are there', ['sh', '-c', 'mkdir -p "$(dirname "$1")" && : > "$1"', 'sh', inputsComplete], ctx)
 }
+
+const tryInPod = (access: ClusterAccess, pod: string, what: string, argv: readonly string[], ctx: Context, stdin?: Buffer): Promise<void> =>
+  waitFor({ name: `pod ${pod} to take ${what}`, timeoutMs: 4 * 60_000, intervalMs: 1000, signal: ctx.signal, blame: 'cluster' }, async () => {
+    const failed = await execInPod(access, containerOf(access, pod), argv, { timeoutMs: 120_000, signal: ctx.signal, ...(stdin === undefined ? {} : { stdin }) }).then(() => undefined, (error: unknown) => explain(error))
+    return failed === undefined ? { done: undefined } : { seen: failed }
+  })
