@@ -22,6 +22,7 @@ export const cilium: AgentDriver = {
     enforcement: { description: 'which pods are denied what no policy allows', values: ['default', 'always', 'never'] },
     kvstore: { description: 'where identities are kept; manifests: as they have it', values: ['etcd', 'crd', 'manifests'] },
     'kube-proxy-replacement': { description: 'services by BPF for nodes too, from 1.6 on', values: ['true', 'false'] },
+    images: { description: 'what is in no tar: pulled by nodes that have a way to a registry', values: ['tars', 'pull'] },
     'container-runtime': { description: 'who tells a Cilium before 1.8 the labels of pods', values: ['containerd', 'auto', 'none'] },
   },
   // What versions until 1.4 say; later ones want a newer kernel.
@@ -68,7 +69,7 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   const adapted = new Adapted(own === undefined ? now.objects : withImage(now.objects, image, own), version)
   adapted.notes.push(...now.notes, ...(own === undefined ? [] : [`the manifests have ${image}, the tar ${own}: this one is used`]))
   adapted.setOptions(optionsOf(version, { ...wanted, kvstore: wanted.kvstore === 'etcd' ? 'etcd' : 'crd' }, wanted.kvstore === 'manifests'))
-  adapted.fit({ nodeApi }, [...refs, etcdRef, workloadRef])
+  adapted.fit({ nodeApi, pulls: options.settings?.['images'] === 'pull' }, [...refs, etcdRef, workloadRef])
   if (wanted.kvstore === 'etcd') {
     const endpoint = etcdEndpoint(first.address)
     adapted.setEtcd(endpoint)

@@ -99,6 +99,12 @@ describe('manifests of 1.14', () => {
     expect((named<V1DaemonSet>('Deployment', 'cilium-operator')).spec!.template.spec!.containers[0]!.env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '172.31.255.1' })
   })
 
+  it('are left whole where nodes can pull what is in no tar', () => {
+    const { objects: whole, agent: pulled } = adapted(of114, [], { settings: { images: 'pull' } })
+    expect(whole.map(({ metadata }) => metadata.name)).toContain('hubble-relay')
+    expect(pulled.spec!.template.spec!.containers[0]!.image).toBe('registry.example/cilium/cilium:v1.14.2@sha256:0123')
+  })
+
   it('without the operator\'s image are refused', () => {
     expect(() => adapted(of114, [agent114])).toThrow(/need registry\.example\/cilium\/operator-generic:v1\.14\.2, which is in no tar/)
   })
