@@ -1,10 +1,10 @@
-import { describe, expect, test } from '../fixtures/index.ts'
+import { describe, expect, needs, test } from '../fixtures/index.ts'
 
 /** Cilium's name of old for reason 157; IPv4 has the same number. */
 const FRAGMENT = 157
 const CLOSED = 9
 
-describe('fragments', () => {
+describe('fragments', needs('agent:drops-fragments', 'agent:monitor'), () => {
   test('are dropped as that, and none arrives', async ({ pods, nodes, monitor }) => {
     const { a1, a2 } = pods
     const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
@@ -21,7 +21,7 @@ describe('fragments', () => {
   })
 })
 
-describe('an ICMP error', () => {
+describe('an ICMP error', needs('agent:network-policy'), () => {
   test('reaches the pod whose packet it is about, past a policy that lets nobody in', async ({ pods, policies }) => {
     const { client1, a1, a2 } = pods
     await policies.network('nobody', { podSelector: { matchLabels: { app: 'client' } }, policyTypes: ['Ingress'] }, [client1, pods.client2])

@@ -1,4 +1,4 @@
-import { describe, expect, PORT, sureToReachAll, test, type AgentOnNode } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, sureToReachAll, test, type AgentOnNode } from '../fixtures/index.ts'
 
 /** The last suite by name: without the agents the monitors end. */
 const slotA = { matchLabels: { slot: 'a' } }
@@ -7,7 +7,7 @@ const clientsOnly = { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ 
 /** What an agent says of its endpoints: those of this namespace's pods must be the same after it came back. */
 const known = async (agents: Iterable<AgentOnNode>) => (await Promise.all([...agents].map((agent) => agent.endpoints()))).flat().map(({ id, identity, ipv4, state }) => `${id} ${identity} ${ipv4} ${state}`).sort()
 
-describe('an agent that is killed', () => {
+describe('an agent that is killed', needs('agent:endpoints', 'agent:network-policy'), () => {
   test('is started again and knows its endpoints; connections and policy go on', async ({ pods, policies, nodes, agents, away }) => {
     const { a1, b1, client1 } = pods
     const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
@@ -21,7 +21,7 @@ describe('an agent that is killed', () => {
   })
 })
 
-describe('a cluster without agents', () => {
+describe('a cluster without agents', needs('agent:endpoints', 'agent:network-policy', 'agent:services'), () => {
   test('goes on: connections, services, policy; and returning agents take over without a gap', async ({ pods, policies, services, nodes, agents, away }) => {
     const { a1, a2, b1, b2, client1, client2 } = pods
     const service = await services.create({ name: 'lasting', protocol: 'tcp', port: 80, selector: { app: 'server', slot: 'a' } })

@@ -10,6 +10,7 @@ export const capabilities = {
   'cilium-network-policy': 'it enforces CiliumNetworkPolicy',
   'policy-cli': 'its command line imports, validates, traces and deletes rules',
   'policy-status': 'the status of a CiliumNetworkPolicy says of each node whether it is enforced, or why not',
+  'drops-fragments': 'it drops datagrams that were cut into fragments, and says so',
   services: 'pods reach services by their cluster IP, and its command line lists them',
   'node-port': 'services with a node port or an external IP are answered at every node, for pods and nodes',
   'session-affinity': 'a service with affinity gives each client one backend',

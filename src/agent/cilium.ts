@@ -122,6 +122,7 @@ function handleOf(adapted: Adapted, version: CiliumVersion, { tunnel, enforcemen
       endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces,
       'policy-cli': atLeast(version, '1.15') ? 'its command line traces policies no more since 1.15' : true,
       'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
+      'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,
       services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
        vxlan: tunnel === 'vxlan' ? true : noTunnel,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,

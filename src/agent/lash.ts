@@ -51,7 +51,7 @@ export const lash: AgentDriver = {
 
 const handle: InstallPlan['handle'] = {
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, vxlan: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, vxlan: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   fatal: ciliumFatal, dumps: ciliumDumps,
 }
