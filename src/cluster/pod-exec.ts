@@ -11,7 +11,7 @@ import type { ClusterHandle } from './types.ts'
 /** A container of the cluster. */
 export interface ContainerRef { readonly namespace: string; readonly pod: string; readonly container: string }
 
-type Access = Pick<ClusterHandle, 'kubeconfig'>
+export type Access = Pick<ClusterHandle, 'kubeconfig'>
 
 /** A command in a container failed: reason and command, then its stderr and stdout. */
 export class PodCommandError extends KernelbedError {
@@ -88,9 +88,11 @@ const leash = `exec 3<&0; "$@" </dev/null 3<&- & child=$!
 { read -r _ <&3; kill $child; sleep 2; kill -9 $child; } >/dev/null 2>&1 & watcher=$!
 exec 3<&-; wait $child; code=$?; kill $watcher 2>/dev/null; exit $code`
 
-interface Ending { readonly exitCode: number | undefined; readonly reason: string }
+/** How a program ended: no exit code where that can't be known. */
+export interface Ending { readonly exitCode: number | undefined; readonly reason: string }
 
-interface Session {
+/** A running exec. */
+export interface Session {
   readonly done: Promise<Ending>
   write(text: string): void
   close(): void
@@ -108,7 +110,8 @@ export interface ExecStatus {
   readonly details?: { readonly causes?: readonly { readonly reason?: string; readonly message?: string }[] }
 }
 
-async function openExec(handle: Access, where: ContainerRef, argv: readonly string[], stdout: Writable, stderr: Writable, input: Buffer | undefined): Promise<Session> {
+/** Starts a program in a container, with its outputs and, where there is an `input`, more of it by `write`. */
+export async function openExec(handle: Access, where: ContainerRef, argv: readonly string[], stdout: Writable, stderr: Writable, input: Buffer | undefined): Promise<Session> {
   const { promise: done, resolve } = Promise.withResolvers<Ending>()
   const stdin = input === undefined ? null : new PassThrough()
   const exec = new Exec(kubeClient(handle).config)
