@@ -66,6 +66,10 @@ describe('a kept shell', () => {
     await expect(killed).rejects.toThrow('the shell ended: connection lost')
     expect((await shell.run(['echo', 'and again'])).stdout).toBe('and again\n')
     expect(children).toHaveLength(3)
+    const closed = new Promise((resolve) => children.at(-1)!.once('close', resolve))
+    children.at(-1)!.kill('SIGKILL')
+    await closed
+    expect((await shell.run(['echo', 'after its container was killed'])).stdout).toBe('after its container was killed\n')
   })
 })
 

@@ -79,6 +79,8 @@ export class PodShell {
   async #start(): Promise<Open> {
     const [stdout, stderr] = [new Output(), new Output()]
     const session = await this.#exec(this.#handle, this.#where, ['sh'], stdout, stderr, Buffer.alloc(0))
+    // It goes with its container, which may be started again: the next command then opens another one.
+    void session.done.then(() => (this.#open = undefined))
     return { session, stdout, stderr }
   }
 
