@@ -5,17 +5,19 @@
  *   clang -O2 -target bpf -mcpu=v1 -Wall -Werror -I agent/bpf -c agent/bpf/lash.c -o lash.o
  *
  * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
- * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES.
+ * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES, SHORTEST_PREFIX_WINS, EGRESS_NOT_ENFORCED,
+ * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED.
  *
- *   from_container ─→ lb4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
- *   from_host ───────↗    ↑           ├→ to_stack4 ─→ this host, or the world
- *   from_overlay ─────────┼→ deliver4 └→ overlay device ─→ another node
- *                         └→ to_stack4
+ *   from_container ─→ lb4 ─→ identify4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
+ *   from_host ───────↗  ↑ └───────────────↗        ├→ to_stack4 ─→ this host, or the world
+ *   from_netdev ────────┘                          └→ overlay device ─→ another node
+ *   from_overlay ─→ deliver4, to_stack4
  *
  * What 4.9 forces: everything inline (no calls before 4.16), no loops, no global data (5.2), hash maps only (LRU is 4.10, LPM 4.11),
  * 4,096 instructions a program and 98,304 verified ones: hence the tail calls.
  */
 #include "lib/arp.h"
+#include "lib/cidr.h"
 #include "lib/forward.h"
 #include "lib/lb.h"
 #include "lib/policy.h"
@@ -106,30 +108,57 @@ __section("tc/from_container") int from_container(struct __sk_buff *skb)
 
 /* ---- from this host, or routed by it: egress of cilium_host ---- */
 
-/* What the host itself sends has come in by no interface; what it forwards has, and isn't to be trusted as the host. */
-static __always_inline __u32 host_identity(struct __sk_buff *skb)
+/* Whom an address is known for. */
+static __always_inline __u32 sender_identity(struct __sk_buff *skb, const struct config *config)
 {
 	struct remote_endpoint *remote;
 	__be32 saddr;
 
-	if (!skb->ingress_ifindex)
-		return HOST_ID;
 	if (skb_load_bytes(skb, IPV4_OFF(saddr), &saddr, 4) < 0)
 		return WORLD_ID;
 	remote = map_lookup(&cilium_ipcache, &saddr);
-	return remote && remote->identity ? remote->identity : WORLD_ID;
+	return remote && remote->identity ? remote->identity : cidr_identity(config, saddr);
+}
+
+/* What the host itself sends has come in by no interface; what it forwards has, and isn't to be trusted as the host. */
+static __always_inline __u32 host_identity(struct __sk_buff *skb, const struct config *config)
+{
+	return skb->ingress_ifindex ? sender_identity(skb, config) : HOST_ID;
 }
 
 __section("tc/from_host") int from_host(struct __sk_buff *skb)
 {
+	const struct config *config = lookup_config();
 	__u32 identity;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (!config || skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
-	identity = host_identity(skb);
+	identity = host_identity(skb, config);
 	start_flow(skb, 0, identity);
 	trace(skb, TRACE_FROM_HOST, 0, identity, 0, 0, 0, CT_NEW);
 	return finish(skb, tail_call(skb, CALL_LB4), METRIC_EGRESS, 0);
+}
+
+/* ---- for a service at this node's addresses: ingress of the node's device, egress of lo. All else is the host's own business ---- */
+
+__section("tc/from_netdev") int from_netdev(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	struct packet packet = {};
+	struct lb4_key key = {};
+	__u32 identity;
+
+	if (!config || skb->protocol != bpf_htons(ETH_P_IP) || parse(skb, &packet) || packet.proto == IPPROTO_ICMP)
+		return TC_ACT_OK;
+	key.address = packet.tuple.daddr;
+	key.dport = packet.tuple.dport;
+	key.proto = packet.proto;
+	if (!map_lookup(&cilium_lb4_services, &key))
+		return TC_ACT_OK;
+	identity = host_identity(skb, config);
+	start_flow(skb, CB_NETDEV, identity);
+	trace(skb, TRACE_FROM_STACK, 0, identity, 0, 0, 0, CT_NEW);
+	return finish(skb, tail_call(skb, CALL_LB4), METRIC_INGRESS, 0);
 }
 
 /* ---- from another node: ingress of cilium_vxlan ---- */
@@ -143,8 +172,16 @@ static __always_inline int overlay_target(struct __sk_buff *skb)
 	if (!config || skb_load_bytes(skb, IPV4_OFF(daddr), &daddr, 4) < 0)
 		return DROP_INVALID;
 	endpoint = lookup_endpoint(daddr);
-	if (!endpoint)
-		return (daddr & config->pod_mask) == config->pod_prefix ? DROP_NO_LXC : DROP_NON_LOCAL;
+	if (!endpoint) {
+		if ((daddr & config->pod_mask) == config->pod_prefix)
+			return DROP_NO_LXC;
+		/* The answer of a pod there to a client in the world that asked a NodePort here. */
+		skb_change_type(skb, PACKET_HOST);
+		cb_set(skb, CB_TARGET, TRACE_TO_STACK);
+		cb_set(skb, CB_REV_NAT, CB_REPLY_ONLY);
+		cb_set(skb, CB_STATE, WORLD_ID);
+		return tail_call(skb, CALL_TO_STACK4);
+	}
 	if (endpoint->flags & EP_HOST) {
 		/* The inner destination MAC is whatever the sending pod took for its router's. */
 		skb_change_type(skb, PACKET_HOST);
@@ -157,16 +194,30 @@ static __always_inline int overlay_target(struct __sk_buff *skb)
 	return tail_call(skb, CALL_DELIVER4);
 }
 
+/* Who sent it, as this node sees it: what came to a NodePort elsewhere is told by its address, and its answers go back there. */
+static __always_inline __u32 overlay_identity(struct __sk_buff *skb, const struct bpf_tunnel_key *key)
+{
+	const struct config *config = lookup_config();
+
+	if (key->tunnel_id != WORLD_ID || !config)
+		return key->tunnel_id;
+	cb_set(skb, CB_REV_NAT, CB_TUNNEL);
+	cb_set(skb, CB_STATE, bpf_htonl(key->remote_ipv4));
+	return sender_identity(skb, config);
+}
+
 __section("tc/from_overlay") int from_overlay(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
 	int result = DROP_UNKNOWN_L3;
+	__u32 identity;
 
 	start_flow(skb, 0, 0);
 	if (skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0)
 		return finish(skb, DROP_NO_TUNNEL_KEY, METRIC_INGRESS, 0);
-	cb_set(skb, CB_SRC_IDENTITY, key.tunnel_id);
-	trace(skb, TRACE_FROM_OVERLAY, 0, key.tunnel_id, 0, 0, 0, CT_NEW);
+	identity = overlay_identity(skb, &key);
+	cb_set(skb, CB_SRC_IDENTITY, identity);
+	trace(skb, TRACE_FROM_OVERLAY, 0, identity, 0, 0, 0, CT_NEW);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		result = overlay_target(skb);
 	return finish(skb, result, METRIC_INGRESS, 0);
@@ -185,8 +236,21 @@ __section("tail/0") int lb4(struct __sk_buff *skb)
 	if (!result)
 		result = load_balance(skb, config, cb_source(skb), &packet);
 	if (!result)
-		result = tail_call(skb, CALL_EGRESS4);
+		result = tail_call(skb, config->prefix_lengths ? CALL_IDENTIFY4 : CALL_EGRESS4);
 	return finish(skb, result, METRIC_EGRESS, 0);
+}
+
+/* ---- where a policy names prefixes: which the destination is in. A program of its own, for the lookups would multiply egress4's states ---- */
+
+__section("tail/4") int identify4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	__be32 daddr;
+
+	if (!config || skb_load_bytes(skb, IPV4_OFF(daddr), &daddr, 4) < 0)
+		return finish(skb, DROP_INVALID, METRIC_EGRESS, 0);
+	cb_set(skb, CB_STATE, cidr_identity(config, daddr));
+	return finish(skb, tail_call(skb, CALL_EGRESS4), METRIC_EGRESS, 0);
 }
 
 /* ---- leaving the sender: conntrack, egress policy, where to ---- */
@@ -219,7 +283,11 @@ resolve(struct __sk_buff *skb, const struct config *config, __u16 source, __be32
 		to->identity = to->host ? HOST_ID : endpoint->identity;
 	} else {
 		to->node = known.node ? known.node : tunnel_endpoint(config, daddr);
-		to->identity = to->node || in_cluster(config, daddr) ? CLUSTER_ID : WORLD_ID;
+		to->identity = cb_get(skb, CB_STATE); /* identify4's */
+		if (to->node || in_cluster(config, daddr))
+			to->identity = CLUSTER_ID;
+		else if (!to->identity)
+			to->identity = WORLD_ID;
 	}
 	if (known.identity)
 		to->identity = known.identity;
@@ -249,7 +317,8 @@ forward(struct __sk_buff *skb, const struct config *config, struct packet *packe
 	}
 	if (to->node) {
 		trace(skb, TRACE_TO_OVERLAY, source, identity, to->identity, 0, config->overlay_ifindex, ct);
-		return encapsulate(skb, config, source, to->node, identity);
+		/* Sent as the world's: the other node then returns the answers to this one, which alone can translate them. */
+		return encapsulate(skb, config, source, to->node, cb_get(skb, CB_SOURCE) & CB_NETDEV ? WORLD_ID : identity);
 	}
 	/* The host routes these to us: given back they would go round. */
 	if (!source || in_cluster(config, daddr))
@@ -264,6 +333,9 @@ check_egress(struct __sk_buff *skb, const struct config *config, struct packet *
 {
 	__u16 source = cb_source(skb);
 
+#ifdef FAULT_EGRESS_NOT_ENFORCED
+	return 0;
+#endif
 	if (!(cb_get(skb, CB_SOURCE) >> 16 & EP_ENFORCE_EGRESS) || cb_get(skb, CB_REV_NAT) & CB_LOOPBACK || ct == CT_REPLY || ct == CT_RELATED)
 		return 0;
 	if (!policy_verdict(skb, packet, source, 1, dst_identity))
@@ -281,7 +353,7 @@ track_egress(struct __sk_buff *skb, const struct config *config, struct packet *
 	__u16 source = cb_source(skb);
 	__u32 rev_nat = cb_get(skb, CB_REV_NAT);
 	struct ct_state state = {
-		.rev_nat_index = rev_nat, .loopback = rev_nat & CB_LOOPBACK ? CT_LOOPBACK : 0, .client = cb_get(skb, CB_TARGET),
+		.rev_nat_index = rev_nat, .flags = rev_nat & CB_LOOPBACK ? CT_LOOPBACK : 0, .client = cb_get(skb, CB_TARGET),
 	};
 	_Bool stale = ct == CT_ESTABLISHED && found->rev_nat_index != state.rev_nat_index;
 
@@ -305,6 +377,12 @@ __section("tail/1") int egress4(struct __sk_buff *skb)
 		return finish(skb, result, METRIC_EGRESS, 0);
 	ct = ct_lookup(skb, config, cb_source(skb), &packet, CT_EGRESS, &found);
 	resolve(skb, config, cb_source(skb), packet.tuple.daddr, &to);
+#ifndef FAULT_NODEPORT_LOCAL_ONLY
+	if ((ct == CT_REPLY || ct == CT_RELATED) && found.flags & CT_RETURN) {
+		to.node = found.client;
+		to.local = 0;
+	}
+#endif
 	result = check_egress(skb, config, &packet, to.identity, ct);
 	if (!result)
 		result = track_egress(skb, config, &packet, ct, &found);
@@ -323,8 +401,12 @@ check_ingress(struct __sk_buff *skb, const struct config *config, struct packet 
 {
 	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
 
-	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_REPLY || ct == CT_RELATED)
+	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_RELATED)
 		return 0;
+#ifndef FAULT_REPLIES_DENIED
+	if (ct == CT_REPLY)
+		return 0;
+#endif
 	/* Only load balancing brings a packet from this address: check_sender refuses it to pods. */
 	if (packet->tuple.saddr == LOOPBACK_ADDR)
 		return 0;
@@ -342,15 +424,26 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct config *c
 	struct packet packet = {};
 	struct ct_state found = {}, fresh = {};
 	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
+	_Bool moved;
 	__u8 macs[12];
 	int error, ct;
+
+	/* A service at a node's address was asked from outside: its answers must come by there, whoever the client is. */
+	if (cb_get(skb, CB_SOURCE) & CB_NETDEV)
+		fresh.flags = CT_RETURN;
+	if (cb_get(skb, CB_REV_NAT) & CB_TUNNEL) {
+		fresh.flags = CT_RETURN;
+		fresh.client = cb_get(skb, CB_STATE);
+	}
 
 	error = parse(skb, &packet);
 	if (error)
 		return error;
 	ct = ct_lookup(skb, config, endpoint->id, &packet, CT_INGRESS, &found);
 	error = check_ingress(skb, config, &packet, endpoint, ct);
-	if (!error && ct == CT_NEW && !packet.related)
+	/* A client may use a port again towards another node's NodePort. */
+	moved = ct == CT_ESTABLISHED && (found.flags != fresh.flags || found.client != fresh.client);
+	if (!error && (ct == CT_NEW || moved) && !packet.related)
 		error = ct_create(skb, config, endpoint->id, &packet, CT_INGRESS, &fresh, identity);
 	if (!error && (ct == CT_REPLY || ct == CT_RELATED))
 		error = reverse_nat(skb, config, endpoint->id, &packet, &found);
@@ -400,6 +493,8 @@ __section("tail/3") int to_stack4(struct __sk_buff *skb)
 	ct = ct_lookup(skb, config, source, &packet, CT_INGRESS, &found);
 	if (ct == CT_REPLY || ct == CT_RELATED)
 		result = reverse_nat(skb, config, source, &packet, &found);
+	else if (cb_get(skb, CB_REV_NAT) & CB_REPLY_ONLY)
+		result = DROP_NON_LOCAL;
 	if (result)
 		return finish(skb, result, METRIC_EGRESS, state & 0xffffff);
 	/* Replies to the host have no state of their own at the sender when they come by the overlay. */

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { KubeClient } from './k8s/client.ts'
-import type { CiliumEndpoint, CiliumIdentity, KubeList } from './k8s/types.ts'
+import type { CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, KubeList } from './k8s/types.ts'
 import { controlPlaneAvailable, startControlPlane, type ControlPlane } from './testing/control-plane.ts'
+import { recorded } from './testing/recorded.ts'
 import { startTestAgent, type TestAgent } from './testing/test-agent.ts'
 
 /** Two agents with fake datapaths against a real API server; pods are only objects, the CNI plugin is called by hand. */
@@ -94,6 +95,53 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await eventually(async () => expect((await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')).status?.policy?.ingress.enforcing).toBe(true))
   })
 
+  it('give prefixes identities of this node while policies name them, and say in the policy\'s status what became of it', async () => {
+    const a1 = podA()
+    const path = '/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies'
+    const before = one.kernel.calls.length
+    const spec = { endpointSelector: { matchLabels: { app: 'a' } }, egress: [{ toCIDRSet: [{ cidr: '10.9.0.0/16', except: ['10.9.2.0/24'] }] }] }
+    await kube.create(path, { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'out' }, spec })
+    await eventually(() => expect(a1.policy.egress).toHaveLength(1))
+    const [wide, narrow] = ['10.9.0.0/16', '10.9.2.0/24'].map((prefix) => one.kernel.cidrs.get(prefix)!)
+    expect(wide).toBeGreaterThan(65_535)
+    expect(a1.policy.egress).toEqual([{ identity: wide, port: 0, protocol: 'ANY' }])
+    // The prefixes are there before the policy that tells them apart.
+    const calls = one.kernel.calls.slice(before)
+    expect(calls.findIndex((call) => call.startsWith('upsertCIDR 10.9.2.0/24'))).toBeLessThan(calls.findIndex((call) => call.startsWith(`setPolicy ${a1.id}`) && call.includes(String(wide))))
+    expect((await one.cilium('identity', 'get', String(narrow))).out).toMatch(/cidr:10\.9\.0\.0\/16\n\s+cidr:10\.9\.2\.0\/24\n\s+reserved:world/)
+    const nodes = async () => (await kube.get<CiliumNetworkPolicy>(`${path}/out`)).status?.nodes
+    await eventually(async () => expect(await nodes()).toMatchObject({ node1: { ok: true, enforcing: true }, node2: { ok: true, enforcing: true } }))
+    await kube.mergePatch(`${path}/out`, { spec: { egress: [{ toCIDRSet: null, toCIDR: ['10.9.0.0/99'] }] } })
+    await eventually(async () => expect(await nodes()).toMatchObject({ node1: { ok: false, enforcing: true, error: expect.stringContaining('Unable to parse CIDR "10.9.0.0/99"') as string } }))
+    expect(a1.policy.egress).toEqual([{ identity: wide, port: 0, protocol: 'ANY' }])
+    await kube.delete(`${path}/out`)
+    await eventually(() => expect(a1.policy.egress).toBeUndefined())
+    await eventually(() => expect(one.kernel.cidrs.size).toBe(0))
+  })
+
+  it('import, trace and delete rules of the command line, and refuse bad ones', async () => {
+    const a1 = podA()
+    const file = join(one.dir, 'policy.yaml')
+    const rule = (port: number) => `- endpointSelector: {matchLabels: {k8s:app: a}}\n  labels: [{key: name, value: mine}]\n  egress:\n  - toEndpoints: [{matchLabels: {k8s:app: b}}]\n    toPorts: [{ports: [{port: "${port}", protocol: TCP}]}]\n`
+    writeFileSync(file, rule(99_999))
+    const before = (await one.cilium('policy', 'get')).out
+    for (const command of ['import', 'validate']) expect(await one.cilium('policy', command, file)).toEqual({ code: 1, out: recorded('policy-bad.txt').trimEnd() + '\n' })
+    expect((await one.cilium('policy', 'get')).out).toBe(before)
+    writeFileSync(file, rule(80))
+    expect(await one.cilium('policy', 'validate', file)).toEqual({ code: 0, out: 'All policy elements are valid.\n' })
+    expect(await one.cilium('policy', 'import', file)).toMatchObject({ code: 0, out: expect.stringMatching(/^Revision: \d+\n$/) as string })
+    expect(a1.policy.egress).toEqual([{ identity: expect.any(Number) as number, port: 80, protocol: 'TCP' }])
+    expect((await one.cilium('policy', 'get', 'name=mine')).out).toContain('"k8s:app": "b"')
+    const verdict = async (port: string) => (await one.cilium('policy', 'trace', '--src-endpoint', String(a1.id), '-d', 'k8s:app=b,k8s:io.kubernetes.pod.namespace=default', '--dport', port)).out.split('\n').at(-2)
+    expect([await verdict('80/tcp'), await verdict('81')]).toEqual(['Final verdict: ALLOWED', 'Final verdict: DENIED'])
+    await one.stop()
+    await one.start()
+    expect(podA().policy.egress).toHaveLength(1)
+    expect(await one.cilium('policy', 'delete', 'name=other')).toEqual({ code: 1, out: 'Error: Cannot delete policy: no imported policy rule has these labels; those of Kubernetes are deleted there\n' })
+    expect(await one.cilium('policy', 'delete', 'name=mine')).toMatchObject({ code: 0 })
+    expect(podA().policy.egress).toBeUndefined()
+  })
+
   it('translate services, named ports too', async () => {
     await kube.create('/api/v1/namespaces/default/services', { metadata: { name: 'web' }, spec: { clusterIP: '10.96.0.77', ports: [{ name: 'http', port: 80, targetPort: 'http' }, { name: 'dns', port: 53, protocol: 'UDP' }] } })
     await kube.create('/api/v1/namespaces/default/endpoints', { metadata: { name: 'web' }, subsets: [{ addresses: [{ ip: '10.244.1.2' }, { ip: '10.244.2.2' }], ports: [{ name: 'http', port: 8080 }] }] })
@@ -104,6 +152,20 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     })
     await kube.delete('/api/v1/namespaces/default/services/web')
     await eventually(() => expect([...one.kernel.services.keys()]).toEqual(['10.96.0.1:443/TCP']))
+  })
+
+  it('have services made by hand, which outlive a restart, beside those of Kubernetes', async () => {
+    expect((await one.cilium('service', 'update', '--id', '900', '--frontend', '10.96.9.9:80', '--backends', '10.244.1.2:8080/3,10.244.2.2:8081')).out).toBe('Creating new service with id \'900\'\nAdded service with 2 backends\n')
+    expect(one.kernel.services.get('10.96.9.9:80/TCP')).toEqual({ id: 900, frontend: { ip: '10.96.9.9', port: 80, protocol: 'TCP' }, backends: [{ ip: '10.244.1.2', port: 8080, weight: 3 }, { ip: '10.244.2.2', port: 8081 }] })
+    expect((await one.cilium('service', 'update', '--id', '900', '--backends', '10.244.1.2:8080')).out).toBe('Updating existing service with id \'900\'\nUpdated service with 1 backends\n')
+    await one.stop()
+    await one.start()
+    expect((await one.cilium('service', 'get', '900')).out).toBe('10.96.9.9:80 =>\n\t\t10.244.1.2:8080 (900)\n')
+    expect(await one.cilium('service', 'update', '--id', '901', '--frontend', '10.96.0.1:443', '--backends', '10.244.1.2:1')).toEqual({ code: 1, out: expect.stringMatching(/^Error: Cannot add\/update service: service \d+ \(10\.96\.0\.1:443\/TCP\) exists already\n$/) as string })
+    const kubernetes = one.kernel.services.get('10.96.0.1:443/TCP')!.id
+    expect(await one.cilium('service', 'delete', String(kubernetes))).toMatchObject({ code: 1, out: expect.stringContaining('is of Kubernetes') as string })
+    expect(await one.cilium('service', 'delete', '900')).toEqual({ code: 0, out: 'Service 900 deleted successfully\n' })
+    expect(one.kernel.services.has('10.96.9.9:80/TCP')).toBe(false)
   })
 
   it('show all of it on the command line', async () => {

@@ -1,4 +1,5 @@
 import http from 'node:http'
+import { join } from 'node:path'
 import { createApiServer, listenLoopback, listenUnix } from './api/http.ts'
 import { createRoutes } from './api/routes.ts'
 import { statusModel } from './api/status.ts'
@@ -13,13 +14,16 @@ import { IPAM } from './endpoint/ipam.ts'
 import { EndpointManager } from './endpoint/manager.ts'
 import type { PodInfo } from './endpoint/podinfo.ts'
 import { StateDir } from './endpoint/statedir.ts'
+import { CIDRIdentities } from './identity/cidr.ts'
 import { IdentityAllocator } from './identity/allocator.ts'
 import type { KubeClient } from './k8s/client.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
 import { PolicyRepository } from './policy/repository.ts'
+import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
 import { Controller } from './reconcile/controller.ts'
+import { ManualServices } from './service/manual.ts'
 import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 
 export interface AgentDeps {
@@ -46,10 +50,12 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
 
   const monitor = new MonitorHub(datapath)
   endpoints.onChange(() => monitor.interfacesChanged())
-  const policies = new PolicyRepository(log.subsys('policy'))
+  const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
+  const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
+  const cidrs = new CIDRIdentities(datapath.listCIDRs())
   const allocator = new IdentityAllocator(client, stores.identities)
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, policies, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
   await waitForStores(stores, log)
   removeOrphans(stores, endpoints)
@@ -57,13 +63,14 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const conntrack = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log)
   const all = [...Object.values(controllers) as Controller[], conntrack]
   // Addresses and identities first: policy is of no use without them.
-  for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish'] as const) await controllers[name].settle()
+  for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
 
   let ready = false
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, identities: stores.identities, policies, monitor, cni,
+    config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, monitor, cni, policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
+    namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: all, kubernetesVersion, routerIPv4: self.routerIPv4, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '' })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },

@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node'
-import { Collector, execInPod, kubeClient, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
+import { Collector, PodShell, kubeClient, streamInPod, type ClusterHandle, type ContainerRef } from '../cluster/index.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { waitFor } from '../core/wait.ts'
 import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
@@ -27,6 +27,8 @@ export interface Agent {
   restart(node: string): Promise<void>
   /** Writes what it knows, by node, into a folder. Never throws; `missing.txt` names what could not be had. */
   collect(outDir: string): Promise<void>
+  /** Closes this process's connections to it. */
+  close(): Promise<void>
 }
 
 /** Attaches to an agent; the cluster need not have been started by this process. */
@@ -45,7 +47,13 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
     if (!pod) throw new KernelbedError(`${handle.driver} has no pod on ${node}`, { blame: 'agent', hint: `it runs on: ${[...known.keys()].join(', ') || 'no node'}` })
     return { namespace: handle.namespace, pod: pod.name, container: handle.container }
   }
-  const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => execInPod(cluster, await containerOn(node), [...handle.cli, ...args], options)
+  const shells = new Map<string, PodShell>()
+  const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => {
+    const where = await containerOn(node)
+    const shell = shells.get(where.pod) ?? new PodShell(cluster, where)
+    shells.set(where.pod, shell)
+    return shell.run([...handle.cli, ...args], options)
+  }
   const logs = async (node: string, options?: { readonly previous?: boolean; readonly since?: Date }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
   const attached: Agent = {
     handle, pods, exec, logs,
@@ -62,7 +70,11 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
         return next?.ready ? { done: undefined } : { seen: next ? `${next.name} is not ready` : 'no new pod yet' }
       })
     },
-    collect: (outDir) => collectAgent(attached, outDir),
+    collect: (outDir) => collectAgent(attached, outDir).finally(() => attached.close()),
+    close: async () => {
+      await Promise.all([...shells.values()].map((shell) => shell.close()))
+      shells.clear()
+    },
   }
   return attached
 }

@@ -8,7 +8,13 @@ export const capabilities = {
   monitor: 'it prints an event for what its datapath does with a packet',
   'network-policy': 'it enforces NetworkPolicy',
   'cilium-network-policy': 'it enforces CiliumNetworkPolicy',
+  'policy-cli': 'its command line imports, validates, traces and deletes rules',
+  'policy-status': 'the status of a CiliumNetworkPolicy says of each node whether it is enforced, or why not',
+  'drops-fragments': 'it drops datagrams that were cut into fragments, and says so',
   services: 'pods reach services by their cluster IP, and its command line lists them',
+  'node-port': 'services with a node port or an external IP are answered at every node, for pods and nodes',
+  'session-affinity': 'a service with affinity gives each client one backend',
+  'service-cli': 'its command line makes, changes and deletes services',
   vxlan: 'between nodes, packets of pods travel in VXLAN with the identity of the sender',
   'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
 } as const

@@ -22,6 +22,7 @@ export const cilium: AgentDriver = {
     enforcement: { description: 'which pods are denied what no policy allows', values: ['default', 'always', 'never'] },
     kvstore: { description: 'where identities are kept; manifests: as they have it', values: ['etcd', 'crd', 'manifests'] },
     'kube-proxy-replacement': { description: 'services by BPF for nodes too, from 1.6 on', values: ['true', 'false'] },
+    images: { description: 'what is in no tar: pulled by nodes that have a way to a registry', values: ['tars', 'pull'] },
     'container-runtime': { description: 'who tells a Cilium before 1.8 the labels of pods', values: ['containerd', 'auto', 'none'] },
   },
   // What versions until 1.4 say; later ones want a newer kernel.
@@ -69,11 +70,11 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   const adapted = new Adapted(own === undefined ? now.objects : withImage(now.objects, image, own), version)
   adapted.notes.push(...now.notes, ...(own === undefined ? [] : [`the manifests have ${image}, the tar ${own}: this one is used`]))
   adapted.setOptions(optionsOf(version, { ...wanted, kvstore: wanted.kvstore === 'etcd' ? 'etcd' : 'crd' }, wanted.kvstore === 'manifests'))
-  adapted.fit({ nodeApi }, [...refs, etcdRef, workloadRef])
+  adapted.fit({ nodeApi, pulls: options.settings?.['images'] === 'pull' }, [...refs, etcdRef, workloadRef])
   if (wanted.kvstore === 'etcd') {
     const endpoint = etcdEndpoint(first.address)
     adapted.setEtcd(endpoint)
-    adapted.holdBack(waitForEtcd(endpoint))
+    adapted.holdBack(waitForEtcd(first))
     adapted.objects.push(etcdPod(first, adapted.namespace))
     adapted.notes.push(`it keeps its identities in an etcd of its own, on ${first.name}`)
   }
@@ -136,13 +137,19 @@ export async function askCilium(run: (argv: readonly string[]) => Promise<string
   return { ...handle, capabilities: { ...handle.capabilities, monitor: `it tells of some packets only (monitor-aggregation is ${aggregation}; suites need none)` } }
 }
 
-function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>, version: CiliumVersion, { tunnel, enforcement }: Wanted): InstallPlan['handle'] {
+function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>, version: CiliumVersion, { tunnel, enforcement, kubeProxyReplacement }: Wanted): InstallPlan['handle'] {
+  const replaces = atLeast(version, '1.8') && kubeProxyReplacement === 'true' ? true : 'that is done by a kube-proxy, which there is none of; from 1.8 on it can: --agent-option kube-proxy-replacement=true'
   const enforces = enforcement === 'default' ? true : `enforcement is ${enforcement}: suites need pods that no policy selects to be reached`
   const noTunnel = `tunnel is ${tunnel}`
   return {
     version: version.text, namespace: adapted.namespace, selector: adapted.selector, container: adapted.container, cli: [atLeast(version, '1.15') ? 'cilium-dbg' : 'cilium'],
     capabilities: {
-      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces, services: true, vxlan: tunnel === 'vxlan' ? true : noTunnel,
+      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces,
+      'policy-cli': atLeast(version, '1.15') ? 'its command line traces policies no more since 1.15' : true,
+      'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
+      'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,
+      services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
+       vxlan: tunnel === 'vxlan' ? true : noTunnel,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
     },
     // 1.0 printed text only, and knew fewer types.

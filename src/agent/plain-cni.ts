@@ -26,13 +26,14 @@ export const plainCni: AgentDriver = {
 
 const routed = 'packets are routed between nodes as they are'
 const addresses = 'plain CNI plugins know addresses only'
+const unbalanced = 'there is no load-balancer, and no kube-proxy'
 const open = 'bridges and routes let everything through'
 
 const handle: InstallPlan['handle'] = {
   namespace, selector: `app=${name}`, container: 'node', cli: [],
   capabilities: {
-    endpoints: addresses, identities: addresses, monitor: 'nothing reports what becomes of a packet', 'network-policy': open, 'cilium-network-policy': open,
-    services: 'there is no load-balancer, and no kube-proxy', vxlan: routed, 'tunnel-map': routed,
+    endpoints: addresses, identities: addresses, monitor: 'nothing reports what becomes of a packet', 'network-policy': open, 'cilium-network-policy': open, 'policy-cli': open, 'policy-status': open, 'drops-fragments': open,
+    services: unbalanced, 'node-port': unbalanced, 'session-affinity': unbalanced, 'service-cli': unbalanced, vxlan: routed, 'tunnel-map': routed,
   },
   fatal: [], dumps: [],
 }

@@ -8,7 +8,7 @@ import type { ExecOptions, ExecResult, GuestStream } from '../machine/types.ts'
 import { kubeClient } from './client.ts'
 import type { ClusterHandle, ContainerRef } from './types.ts'
 
-type Access = Pick<ClusterHandle, 'kubeconfig'>
+export type Access = Pick<ClusterHandle, 'kubeconfig'>
 
 /** A command in a container failed: reason and command, then its stderr and stdout. */
 export class PodCommandError extends KernelbedError {
@@ -24,6 +24,7 @@ export class PodCommandError extends KernelbedError {
 }
 
 const defaultTimeoutMs = 30_000
+const messageBytes = 256 * 1024
 
 /** Runs a program in a container to its end, over the API server's exec. With `stdin` the image needs a shell. Throws PodCommandError. */
 export async function execInPod(handle: Access, where: ContainerRef, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
@@ -38,6 +39,18 @@ export async function execInPod(handle: Access, where: ContainerRef, argv: reado
   journal(`${where.namespace}/${where.pod}`, argv.join(' '), ending.reason)
   if (ending.exitCode !== 0 && !options.allowFailure) throw new PodCommandError(ending.reason, where, result(ending.exitCode ?? -1))
   return result(ending.exitCode ?? -1)
+}
+
+/** As execInPod, but answers what the program writes, byte for byte. */
+export async function readInPod(handle: Access, where: ContainerRef, argv: readonly string[], options: Pick<ExecOptions, 'timeoutMs' | 'signal'> = {}): Promise<Buffer> {
+  const [stdout, stderr] = [new Gathered(), new Gathered()]
+  const result = (exitCode: number): ExecResult => ({ command: argv.join(' '), exitCode, stdout: '', stderr: stderr.text, ms: 0 })
+  const session = await openExec(handle, where, argv, stdout, stderr, undefined).catch((cause: unknown) => {
+    throw new PodCommandError(`cannot exec (${messageOf(cause)})`, where, result(-1), cause)
+  })
+  const ending = await withDeadline(session, options, (reason) => new PodCommandError(reason, where, result(-1)))
+  if (ending.exitCode !== 0) throw new PodCommandError(ending.reason, where, result(ending.exitCode ?? -1))
+  return stdout.bytes
 }
 
 /** The exec protocol cannot end standard input without ending the session: the command reads as many bytes as there are. */
@@ -72,9 +85,11 @@ const leash = `exec 3<&0; "$@" </dev/null 3<&- & child=$!
 { read -r _ <&3; kill $child; sleep 2; kill -9 $child; } >/dev/null 2>&1 & watcher=$!
 exec 3<&-; wait $child; code=$?; kill $watcher 2>/dev/null; exit $code`
 
-interface Ending { readonly exitCode: number | undefined; readonly reason: string }
+/** How a program ended: no exit code where that can't be known. */
+export interface Ending { readonly exitCode: number | undefined; readonly reason: string }
 
-interface Session {
+/** A running exec. */
+export interface Session {
   readonly done: Promise<Ending>
   write(text: string): void
   close(): void
@@ -92,7 +107,8 @@ export interface ExecStatus {
   readonly details?: { readonly causes?: readonly { readonly reason?: string; readonly message?: string }[] }
 }
 
-async function openExec(handle: Access, where: ContainerRef, argv: readonly string[], stdout: Writable, stderr: Writable, input: Buffer | undefined): Promise<Session> {
+/** Starts a program in a container, with its outputs and, where there is an `input`, more of it by `write`. */
+export async function openExec(handle: Access, where: ContainerRef, argv: readonly string[], stdout: Writable, stderr: Writable, input: Buffer | undefined): Promise<Session> {
   const { promise: done, resolve } = Promise.withResolvers<Ending>()
   const stdin = input === undefined ? null : new PassThrough()
   const exec = new Exec(kubeClient(handle).config)
@@ -105,7 +121,8 @@ async function openExec(handle: Access, where: ContainerRef, argv: readonly stri
   }
   socket.on('close', lost)
   socket.on('error', lost)
-  if (input?.length) stdin?.write(input)
+  // A message each; servers limit their length.
+  for (let at = 0; input && at < input.length; at += messageBytes) stdin?.write(input.subarray(at, at + messageBytes))
   return { done, write: (text) => void stdin?.write(text), close: () => socket.close() }
 }
 
@@ -117,7 +134,7 @@ export function endingOf(status: ExecStatus): Ending {
   return code === undefined ? { exitCode: 126, reason: (status.message ?? 'cannot run').replace(/^.*unable to start container process: /, '') } : { exitCode: Number(code), reason: `exit code ${code}` }
 }
 
-async function withDeadline(session: Session, options: ExecOptions, failure: (reason: string) => Error): Promise<Ending> {
+async function withDeadline(session: Session, options: Pick<ExecOptions, 'timeoutMs' | 'signal'>, failure: (reason: string) => Error): Promise<Ending> {
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
   const { promise: failed, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(failure(`timed out after ${timeoutMs / 1000} s`)), timeoutMs)
@@ -140,8 +157,12 @@ class Gathered extends Writable {
     done()
   }
 
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks)
+  }
+
   get text(): string {
-    return Buffer.concat(this.#chunks).toString('utf8')
+    return this.bytes.toString('utf8')
   }
 }
 

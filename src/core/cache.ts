@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { lock } from 'proper-lockfile'
+import { pruneSorts, useEntry } from './cache-prune.ts'
 import { fromSystem, KernelbedError } from './errors.ts'
 import { inStep } from './progress.ts'
 import { waitFor } from './wait.ts'
@@ -18,18 +19,22 @@ export const sha256 = (...parts: readonly string[]): string => createHash('sha25
 
 /**
  * A folder of the cache, made once: `make` fills a temporary folder beside it, which is renamed into place only when it succeeded, so a
- * half-made entry never exists; two runs at once make it once (a lock file). Nothing is kept when `make` throws.
+ * half-made entry never exists; two runs at once make it once (a lock file). Nothing is kept when `make` throws. Images are pruned (cache-prune.ts).
  */
 export async function cached(ctx: Context, kind: 'kernels' | 'images' | 'kubernetes' | 'snapshots', key: string, make: (dir: string) => Promise<void>): Promise<string> {
   const final = join(ctx.cache, kind, key)
-  if (existsSync(join(final, '.complete'))) return final
+  const isThere = (): boolean => useEntry(ctx, final)
+  if (isThere()) return final
   mkdirSync(dirname(final), { recursive: true })
   const release = (await tryLock(final)) ?? (await waitForLock(final, `${kind}/${key}`, ctx))
   const claim = ctx.registry.claim(`lock on ${kind}/${key}`, () => release())
   claim.hold({ kind: 'path', path: `${final}.lock` })
   try {
-    if (existsSync(join(final, '.complete'))) return final
-    return await makeEntry(ctx, final, make)
+    if (isThere()) return final
+    await makeEntry(ctx, final, make)
+    useEntry(ctx, final)
+    if (kind === 'images') pruneSorts(dirname(final))
+    return final
   } finally {
     await claim.release()
   }
@@ -69,7 +74,7 @@ export function keepNewest(ctx: Pick<Context, 'cache'>, kind: 'snapshots', key: 
   for (const { dir } of old) rmSync(dir, { recursive: true, force: true })
 }
 
-async function makeEntry(ctx: Context, final: string, make: (dir: string) => Promise<void>): Promise<string> {
+async function makeEntry(ctx: Context, final: string, make: (dir: string) => Promise<void>): Promise<void> {
   const partial = `${final}.partial`
   rmSync(partial, { recursive: true, force: true })
   mkdirSync(partial, { recursive: true })
@@ -80,7 +85,6 @@ async function makeEntry(ctx: Context, final: string, make: (dir: string) => Pro
     writeFileSync(join(partial, '.complete'), '')
     rmSync(final, { recursive: true, force: true })
     renameSync(partial, final)
-    return final
   } catch (error) {
     if (isNoSpace(error)) throw new KernelbedError(`the disk is full: could not make ${final}`, { blame: 'host', hint: `free some space, or move the cache with XDG_CACHE_HOME (now ${ctx.cache}; safe to delete)`, cause: error })
     throw error

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { runCommand } from './command.ts'
 import type { Owned } from './registry.ts'
 
 /** Start time of a process in clock ticks since boot (proc(5), field 22); undefined when there is no such process or it is a zombie. */
@@ -24,8 +25,12 @@ function signal(owned: Owned & { kind: 'process' }, name: NodeJS.Signals): void 
   }
 }
 
-/** Ends a process (SIGTERM, after `graceMs` SIGKILL) or removes a path. Resolves when it is gone. */
+/** Ends a process (SIGTERM, after `graceMs` SIGKILL), removes a path, or runs the program that ends what is elsewhere (two minutes at most). Resolves when it is gone. */
 export async function endOwned(owned: Owned, graceMs: number): Promise<void> {
+  if (owned.kind === 'command') {
+    await runCommand(owned.argv[0], owned.argv.slice(1), { timeoutMs: 120_000 })
+    return
+  }
   if (owned.kind === 'path') return rmSync(owned.path, { recursive: true, force: true })
   signal(owned, graceMs > 0 ? 'SIGTERM' : 'SIGKILL')
   const start = performance.now()

@@ -8,7 +8,7 @@ import type { ReaperMessage } from './reaper.ts'
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => undefined)
 
 const held = new Map<string, Owned>()
-const keyOf = (owned: Owned): string => (owned.kind === 'path' ? owned.path : `${owned.pid}:${owned.startTime}`)
+const keyOf = (owned: Owned): string => (owned.kind === 'path' ? owned.path : owned.kind === 'command' ? JSON.stringify(owned.argv) : `${owned.pid}:${owned.startTime}`)
 let letGo = false
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -24,5 +24,6 @@ if (!letGo) {
   const run = process.argv[2]
   if (run) await sweepProcesses(run)
   for (const owned of all) if (owned.kind === 'path') await endOwned(owned, 0).catch(() => undefined)
+  await Promise.allSettled(all.filter((owned) => owned.kind === 'command').map((owned) => endOwned(owned, 0)))
 }
 process.exit(0)

@@ -24,7 +24,7 @@ test('one failing release does not keep the others, and all errors are gathered'
 
 test('the guard hears what is held, and what has been let go', async () => {
   const heard: string[] = []
-  const tell = (word: string) => (owned: Owned) => void heard.push(`${word} ${owned.kind === 'path' ? owned.path : owned.pid}`)
+  const tell = (word: string) => (owned: Owned) => void heard.push(`${word} ${owned.kind === 'path' ? owned.path : owned.kind === 'process' ? owned.pid : owned.argv.join(' ')}`)
   const registry = new Registry({ hold: tell('hold'), drop: tell('drop') })
   const claim = registry.claim('folder', () => undefined)
   claim.hold({ kind: 'path', path: '/x' })

@@ -4,6 +4,8 @@ import { KernelbedError } from './errors.ts'
 export type Owned =
   | { readonly kind: 'process'; readonly pid: number; /** Field 22 of /proc/PID/stat: tells a re-used pid from the one we started. */ readonly startTime: string; /** End the whole process group. */ readonly group: boolean }
   | { readonly kind: 'path'; readonly path: string }
+  /** A program that ends what is not on this host. For the reaper: the claim's own release ends it while the runner lives. */
+  | { readonly kind: 'command'; readonly argv: readonly [string, ...string[]] }
 
 export interface Claim {
   readonly name: string

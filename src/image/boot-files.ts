@@ -14,8 +14,11 @@ import { initramfs } from './initramfs.ts'
 import { insertionOrder, parseModulesDep, worthKeeping, type ModuleDependencies } from './modules.ts'
 import type { BootFiles } from './types.ts'
 
-/** What stands between the kernel and its root disk, network cards and random numbers, where it is not built in. */
-const bootModules = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_rng', 'ext4'] as const
+/**
+ * What stands between the kernel and its root disk, network cards and random numbers, where it is not built in. ext4 asks for CRC32C by the name of the algorithm, so modules.dep does not have it;
+ * the module's own name changed with 6.14.
+ */
+const bootModules = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_rng', 'crc32c_generic', 'crc32c', 'ext4'] as const
 
 /**
  * What a kernel with modules needs beside the guest's disk: an initramfs that inserts the few that lead to the disk, and a disk of the others (those a node has a use

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { cached, sha256, sha256File } from '../core/cache.ts'
 import { inStep } from '../core/progress.ts'
 import type { Context } from '../core/context.ts'
@@ -36,7 +36,7 @@ export async function ensureGuestImage(kubernetes: Kubernetes, ctx: Context): Pr
   const tar = await ensureRootfs(ctx)
   const kubelet = join(kubernetes.bin, 'kubelet')
   const ours = readdirSync(guestFiles).filter((name) => !name.endsWith('.c')).sort().map((name) => readFileSync(join(guestFiles, name), 'latin1'))
-  const digest = sha256('1', tar, await sha256File(kubelet), install, mke2fs('', '', diskMegabytes, inodes), ...ours)
+  const digest = sha256('2', basename(dirname(tar)), await sha256File(kubelet), install, mke2fs('', '', diskMegabytes, inodes), ...ours)
   const entry = await cached(ctx, 'images', `guest-${digest.slice(0, 16)}`, (dir) =>
     inStep(ctx.progress, 'guest disk', async () => {
       const root = join(dir, 'root')

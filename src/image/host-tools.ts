@@ -74,6 +74,9 @@ export function checkHostTools(set: ToolSet = 'run'): MissingTool[] {
   return wanted.filter(({ tool }) => !isThere(tool))
 }
 
+/** Debian packages of all that a set asks for, whether this host has it or not. As root. */
+export const toolPackages = (set: 'run'): readonly string[] => [...new Set({ run: runTools }[set].map((tool) => tool.package))].sort()
+
 /** The one command that installs what is missing. */
 export const installCommand = (missing: readonly MissingTool[]): string => `apt-get update && apt-get install -y --no-install-recommends ${[...new Set(missing.map((tool) => tool.package))].join(' ')}`
 

@@ -1,5 +1,6 @@
 export { ensureBootFiles } from './boot-files.ts'
 export { ensureBusybox } from './busybox.ts'
+export { ensureEngineRootfs } from './engine-rootfs.ts'
 export { ensureGuestImage } from './guest-image.ts'
 export { checkGivenTar, fullRef, readGivenTar, type GivenImage, type GivenTar } from './given-tar.ts'
 export { checkHostTools, ensureHostTools, installCommand, type MissingTool, type ToolSet } from './host-tools.ts'

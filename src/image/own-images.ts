@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { cached, sha256, sha256File } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import { inStep } from '../core/progress.ts'
@@ -26,7 +26,7 @@ export const ensurePauseImage = (ctx: Context): Promise<ImageTar> =>
 export async function ensureWorkloadImage(ctx: Context): Promise<ImageTar> {
   const busybox = await ensureBusybox(ctx)
   const probe = existsSync(probeSource) ? readFileSync(probeSource, 'utf8') : ''
-  return ensureImage('workload', workloadRef, [busybox, probe], ctx, async (dir) => ({
+  return ensureImage('workload', workloadRef, [basename(dirname(busybox)), probe], ctx, async (dir) => ({
     files: [
       { path: '/bin/busybox', from: busybox, mode: 0o755 },
       ...(await applets(busybox, ctx)).map((applet): ImageFile => ({ path: `/bin/${applet}`, link: 'busybox' })),

@@ -34,11 +34,23 @@ export async function ensureRootfs(ctx: Context): Promise<string> {
   return join(entry, 'rootfs.tar')
 }
 
-async function bootstrap(tar: string, ctx: Context, onLine: (line: string) => void): Promise<void> {
+/** What a root file system is made of. */
+interface RootfsSpec {
+  /** mmdebstrap(1). */
+  readonly variant: 'essential' | 'apt'
+  readonly packages: readonly string[]
+  /** Commands for customize hooks; `$1` is the new root. */
+  readonly customize: readonly string[]
+}
+
+const bootstrap = (tar: string, ctx: Context, onLine: (line: string) => void): Promise<void> => bootstrapDebian({ variant: 'essential', packages: guestPackages, customize }, tar, ctx, onLine)
+
+/** Debian bookworm from the host's mirrors, without manuals and translations, as a tar. Throws KernelbedError. */
+export async function bootstrapDebian(spec: RootfsSpec, tar: string, ctx: Context, onLine: (line: string) => void): Promise<void> {
   const args = [
-    '--variant=essential', '--architectures=amd64', '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr', `--include=${guestPackages.join(',')}`,
+    `--variant=${spec.variant}`, '--architectures=amd64', '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr', `--include=${spec.packages.join(',')}`,
     '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"', ...(await hostAptOptions(ctx)), ...excluded.map((path) => `--dpkgopt=path-exclude=${path}`),
-    ...customize.map((command) => `--customize-hook=${command}`), suite, tar, ...sourceLines(suite, await debianMirrors(ctx.signal)),
+    ...spec.customize.map((command) => `--customize-hook=${command}`), suite, tar, ...sourceLines(suite, await debianMirrors(ctx.signal)),
   ]
   try {
     await runCommand('mmdebstrap', args, { env: { PATH: searchPath(), LC_ALL: 'C', TMPDIR: process.env['TMPDIR'] ?? '/var/tmp' }, signal: ctx.signal, onLine, timeoutMs: 30 * 60_000 })

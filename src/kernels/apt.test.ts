@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { CommandError } from '../core/command.ts'
 import { explainApt } from './apt-errors.ts'
 import { parsePackage } from './apt.ts'
-import { parseMirrors, sourceLines } from './mirrors.ts'
+import { parseMirrors, releasesOf, sourceLines } from './mirrors.ts'
 
 describe('the mirrors of the host\'s apt', () => {
   it('are those of origin Debian, security apart', () => {
@@ -16,6 +16,11 @@ describe('the mirrors of the host\'s apt', () => {
 
   it('are told by their path before the first update', () => {
     expect(parseMirrors('$(ORIGIN)|$(LABEL)|http://mirror.example/debian/|bookworm\n||http://mirror.example/debian-security/|bookworm-security')).toEqual({ main: 'http://mirror.example/debian', security: 'http://mirror.example/debian-security' })
+  })
+
+  it('are told by what an update would fetch where there was none, as in a container image', () => {
+    const uris = "'http://mirror.example/debian/dists/bookworm/InRelease' mirror.example_debian_dists_bookworm_InRelease 0 \n'http://mirror.example/debian-security/dists/bookworm-security/InRelease' x 0 \n'http://mirror.example/debian/dists/bookworm/main/binary-amd64/Packages.xz' x 0 \n"
+    expect(parseMirrors(releasesOf(uris))).toEqual({ main: 'http://mirror.example/debian', security: 'http://mirror.example/debian-security' })
   })
 
   it('may be none', () => {

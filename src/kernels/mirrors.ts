@@ -11,11 +11,11 @@ export interface Mirrors {
 
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
-/** The Debian mirrors of the host's own apt configuration (`apt-get indextargets`). Throws KernelbedError on a host without. */
+/** The Debian mirrors of the host's own apt configuration (`apt-get indextargets`; where it was never updated, what an update would fetch). Throws KernelbedError on a host without. */
 export async function debianMirrors(signal?: AbortSignal): Promise<Mirrors> {
   const format = '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)'
   const { stdout } = await runCommand('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], { ...(signal ? { signal } : {}), hint: 'kernelbed needs a Debian host (or container) with apt' })
-  const mirrors = parseMirrors(stdout)
+  const mirrors = parseMirrors(stdout) ?? parseMirrors(releasesOf((await runCommand('apt-get', ['update', '--print-uris'], signal ? { signal } : {})).stdout))
   if (!mirrors) throw new KernelbedError('no Debian mirror in this host\'s apt sources', { blame: 'host', hint: 'add one to /etc/apt/sources.list.d, run `apt-get update`, and try again' })
   if (!existsSync(keyring)) throw new KernelbedError(`${keyring} is missing, so nothing of Debian can be verified`, { blame: 'host', hint: 'as root: apt-get install debian-archive-keyring' })
   return mirrors
@@ -33,6 +33,9 @@ export function parseMirrors(output: string): Mirrors | undefined {
   const security = targets.find((target) => target.security)?.uri
   return main === undefined ? undefined : { main, ...(security === undefined ? {} : { security }) }
 }
+
+/** Lines for parseMirrors of those of `apt-get update --print-uris`: `'http://…/debian/dists/bookworm/InRelease' name 0`. */
+export const releasesOf = (output: string): string => [...output.matchAll(/^'(\S+)\/dists\/([^/\s]+)\/InRelease'/gm)].map(([, uri, release]) => `||${uri}|${release}`).join('\n')
 
 /**
  * Lines of sources.list for any suite of the mirrors. A release's own security updates are included; suites beside it (`bookworm-backports`), and those without a release, have

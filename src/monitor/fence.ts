@@ -15,10 +15,12 @@ export interface FenceNode {
 }
 
 export interface FenceOptions {
-  /** Deadline of the opening fence, milliseconds. Default 30,000: the agent may just have started. */
+  /** How long the opening fence waits for a stream that delivers nothing, milliseconds. Default 30,000: the agent may just have started. */
   readonly openMs?: number
-  /** Deadline of the closing fence. Default 15,000. */
+  /** The same of the closing fence. Default 15,000. */
   readonly closeMs?: number
+  /** How long either waits for a stream that delivers, but is behind: thousands of events may lie before the marker, and an emulated agent prints some hundred a second. Default 180,000. */
+  readonly behindMs?: number
   /** How long to wait for the markers of one set before sending another, while opening. Default 1,500. */
   readonly againMs?: number
 }
@@ -56,7 +58,7 @@ export class Fence {
 
   constructor(node: FenceNode, options: FenceOptions = {}) {
     this.#node = node
-    this.#options = { openMs: 30_000, closeMs: 15_000, againMs: 1_500, ...options }
+    this.#options = { openMs: 30_000, closeMs: 15_000, behindMs: 180_000, againMs: 1_500, ...options }
   }
 
   /** Whether an event belongs to a marker. (The endpoint may answer with an ICMP error: an event like any other.) */
@@ -71,18 +73,21 @@ export class Fence {
    * index of the first event after it. Throws when the stream ended or stays dead.
    */
   async open(): Promise<number> {
-    const deadline = performance.now() + this.#options.openMs
-    const from = this.#node.stream.next
+    const start = performance.now()
+    const { stream } = this.#node
+    const from = stream.next
+    const patience = this.#patience(this.#options.openMs)
     let sets = 0
     let best: readonly number[] = this.#node.cpus
-    while (performance.now() < deadline) {
+    while (stream.ended === undefined && patience() > 0) {
       sets++
       const ports = await this.#send()
-      const got = await this.#arrived(ports, from, Math.min(deadline, performance.now() + this.#options.againMs))
+      const again = performance.now() + this.#options.againMs
+      const got = await this.#arrived(ports, from, () => Math.min(patience(), again - performance.now()))
       if (got.missing.length === 0) return got.end
       if (got.missing.length < best.length) best = got.missing
     }
-    throw new KernelbedError(`the monitor of ${this.#node.name} is not live: no event of ${sets} sets of marker packets to ${this.#node.target} from CPU ${best.join(', ')} within ${this.#options.openMs / 1000} s`, {
+    throw new KernelbedError(`the monitor of ${this.#node.name} is not live: no event of ${sets} sets of marker packets to ${this.#node.target} from CPU ${best.join(', ')} within ${((performance.now() - start) / 1000).toFixed(1)} s`, {
       blame: 'agent',
       details: this.#evidence(from),
       hint: 'a packet from the host to a local endpoint must make a trace or drop event; try `cilium monitor` in the agent\'s pod',
@@ -92,13 +97,28 @@ export class Fence {
   /** Closes a window: one set of markers; a marker that doesn't arrive means that events were lost. Answers the index where the window ends. */
   async close(from: number): Promise<number> {
     const mark = this.#node.stream.next
-    const got = await this.#arrived(await this.#send(), mark, performance.now() + this.#options.closeMs)
+    const start = performance.now()
+    const ports = await this.#send()
+    const got = await this.#arrived(ports, mark, this.#patience(this.#options.closeMs))
     if (got.missing.length === 0) return got.end
-    throw new KernelbedError(`events of ${this.#node.name} were lost: the closing marker of CPU ${got.missing.join(', ')} did not arrive within ${this.#options.closeMs / 1000} s`, {
+    throw new KernelbedError(`events of ${this.#node.name} were lost: the closing marker of CPU ${got.missing.join(', ')} did not arrive within ${((performance.now() - start) / 1000).toFixed(1)} s`, {
       blame: 'agent',
       details: this.#evidence(from),
       hint: 'the perf ring overflowed or the monitor stopped; nothing can be said about what did not happen',
     })
+  }
+
+  /** Milliseconds left, each time it is asked: a stream that goes on delivering what is no marker is behind, not dead. */
+  #patience(silentMs: number): () => number {
+    const { stream } = this.#node
+    const last = performance.now() + Math.max(this.#options.behindMs, silentMs)
+    let [seen, since] = [stream.next, performance.now()]
+    return () => {
+      const now = performance.now()
+      if (stream.slice(seen).events.some((event) => !this.isMarker(event))) since = now
+      seen = stream.next
+      return Math.min(last, since + silentMs) - now
+    }
   }
 
   async #send(): Promise<Map<number, number>> {
@@ -109,7 +129,7 @@ export class Fence {
   }
 
   /** Waits for the first event of every marker; answers the index after the last of them. */
-  async #arrived(ports: ReadonlyMap<number, number>, from: number, deadline: number): Promise<{ missing: number[]; end: number }> {
+  async #arrived(ports: ReadonlyMap<number, number>, from: number, msLeft: () => number): Promise<{ missing: number[]; end: number }> {
     const { stream, target } = this.#node
     const waiting = new Map([...ports].map(([cpu, port]) => [port, cpu]))
     let seen = from
@@ -120,7 +140,7 @@ export class Fence {
         if (!isPacket(event) || event.summary.dst !== target || event.summary.proto !== 'udp') continue
         if (event.summary.dstPort !== undefined && waiting.delete(event.summary.dstPort)) end = index + 1
       }
-      const left = deadline - performance.now()
+      const left = msLeft()
       if (waiting.size === 0 || left <= 0 || stream.ended !== undefined) return { missing: [...waiting.values()], end }
       await stream.changed(left)
     }

@@ -1,4 +1,5 @@
 /** What the kernels of running machines can do, tried in the machines, and what follows for tests. */
+export { ensureProbe } from './build.ts'
 export { deviations, skipReason } from './gate.ts'
 export { probeFeatures, type ProbedNode, type ProbeOptions } from './probe.ts'
 export { combined, saveFeatures } from './save.ts'

@@ -82,7 +82,7 @@ test('monitor events become rows; a line cut off is counted', () => {
   expect(loadCell(run).flows).toEqual({
     total: 2, broken: 1, files: ['monitor/node1.jsonl'],
     rows: [
-      { line: 1, node: 'node1', type: 'drop', verdict: 'Policy denied', packet: summary.text, detail: 'identity 9 → 1 (host) · from endpoint 62 · if eth0', raw: 'xx' },
+      { line: 1, node: 'node1', type: 'drop', verdict: 'Policy denied', packet: summary.text, detail: 'identity 9 (world-ipv4) → 1 (host) · from endpoint 62 · if eth0', raw: 'xx' },
       { line: 2, node: 'node1', type: 'lost', verdict: '3 events lost', packet: 'CPU 1: the perf ring overflowed', detail: '', raw: 'l' },
     ],
   })

@@ -1,18 +1,9 @@
-/** Entry of a cell's process: runs one kernel of a matrix, telling its parent on file descriptor 3 how it goes (cell-events.ts). */
+/** Entry of a cell's process: runs one kernel of a matrix, telling its parent on file descriptor 3 how it goes (cell-events.ts). Its one argument is a CellJob as JSON. */
 import { Socket } from 'node:net'
 import type { CellEvent } from './cell-events.ts'
 import { runCell } from './cell.ts'
+import type { CellJob } from './engine/engine.ts'
 import { main } from './main.ts'
-import type { PlannedCell } from './matrix-plan.ts'
-import type { E2eOptions } from './options.ts'
-
-/** The one argument of the process, as JSON. */
-export interface CellJob {
-  readonly id: string
-  readonly dir: string
-  readonly cell: PlannedCell
-  readonly options: E2eOptions
-}
 
 await main(async () => {
   const { id, dir, cell, options } = JSON.parse(process.argv[2] ?? '') as CellJob

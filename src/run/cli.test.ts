@@ -21,11 +21,18 @@ test.each([
   ['an unknown suite', ['--suite', 'polcy'], /unknown suite "polcy" \(did you mean "policy"\?\)/],
   ['an unknown flag', ['--kernal', '6.1'], /unknown option '--kernal' \(did you mean "?--kernel/i],
   ['an unknown agent', ['--agent', 'lsh'], /unknown agent "lsh" \(did you mean "lash"\?\)/],
+  ['Cilium without its manifests', ['--agent', 'cilium'], /--agent cilium needs its manifests[\s\S]*--agent-manifests FILE\|DIR\|URL/],
+  ['a driver that is not there', ['--agent', './no-driver.ts'], /--agent \.\/no-driver\.ts: there is no such file/],
+  ['an option that an agent does not know', ['--agent-option', 'tunnel=vxlan'], /--agent-option tunnel: lash has no such option/],
   ['an unknown fault', ['--fault', 'policy-forgets-drops'], /unknown fault .*did you mean "policy-forgets-drop"/],
   ['a suite that no kernel asked for can run', ['--kernel', '6.1', '--suite', 'refusal'], /no suite to run on 6\.1: refusal: the agent must work on 6\.1.*connectivity/s],
   ['a number that is none', ['--nodes', 'two'], /--nodes.*whole number from 1 to 9/s],
   ['no job at all', ['--jobs', '0'], /--jobs.*whole number from 1 to 64/s],
   ['two kernels of one name', ['--kernel', '6.1', '--kernel', '6.1'], /two kernels are called 6\.1\n.*a name of its own/],
+  ['a cluster left up by what starts none', ['--prepare-only', '--keep'], /--prepare-only starts no cluster/],
+  ['a cluster without its kubeconfig', ['--engine', 'kubernetes'], /needs --kubeconfig FILE/],
+  ['a kubeconfig that is none', ['--engine', 'kubernetes', '--kubeconfig', import.meta.filename], /cannot be read|no current context/],
+  ['a flag of another engine', ['--engine-image', 'x:1'], /--engine-image goes with --engine kubernetes/],
   ['a stray word', ['6.1'], /too many arguments/],
   ['a kernel file that is not there', ['--kernel', './no-such-image'], /no-such-image/],
 ])('%s: exit code 2, what is wrong, nothing started', async (_what, args, message) => {
@@ -45,6 +52,17 @@ test('a file that is no kernel: exit code 3 and one clear message', async () => 
   expect(code).toBe(3)
   truncateSync(file)
   expect((await run('e2e', '--kernel', file)).code).toBe(3)
+  expect((await run('e2e', '--kernel', file, '--prepare-only')).code).toBe(3)
+})
+
+test('a cluster that is out of reach: exit code 3, one clear message, nothing started', async () => {
+  const file = join(work, 'kubeconfig')
+  writeFileSync(file, JSON.stringify({ 'current-context': 'c', clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:64999' } }], users: [{ name: 'c', user: {} }], contexts: [{ name: 'c', context: { cluster: 'c', user: 'c' } }] }))
+  rmSync(join(work, '.kernelbed'), { recursive: true, force: true })
+  const { code, text, started } = await run('e2e', '--engine', 'kubernetes', '--kubeconfig', file)
+  expect(text).toMatch(/^error \(cluster\): cannot reach the API server https:\/\/127\.0\.0\.1:64999: .*\n {2}→ check/)
+  expect(code).toBe(3)
+  expect(started).toBe(false)
 })
 
 test('without a cluster left up, the debugging commands say how to get one', async () => {

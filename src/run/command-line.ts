@@ -12,8 +12,11 @@ function existingArgs({ context, sshConfig, workloadImage, agentNamespace }: Exi
   return Object.entries(given).flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]))
 }
 
-/** The command that repeats one cell. */
-export function commandOf(kernel: string, options: E2eOptions): string {
+/** The command that repeats one cell, on whatever host. */
+export const commandOf = (kernel: string, options: E2eOptions): string => `npm run e2e -- ${argsOf(kernel, options).map(quote).join(' ')}`
+
+/** Its arguments. */
+export function argsOf(kernel: string, options: E2eOptions): string[] {
   const { existing } = options
   const args = existing ? ['--cluster', 'existing', '--kubeconfig', existing.kubeconfig, ...existingArgs(existing)] : options.mixed ? ['--nodes', kernel] : ['--kernel', kernel]
   if (options.modules !== undefined) args.push('--modules', options.modules)
@@ -31,7 +34,7 @@ export function commandOf(kernel: string, options: E2eOptions): string {
   if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))
   if (!options.snapshot) args.push('--no-snapshot')
   if (options.accel !== undefined) args.push('--accel', options.accel)
-  return `npm run e2e -- ${args.map(quote).join(' ')}`
+  return args
 }
 
 /** How results name the agent. */

@@ -27,7 +27,7 @@ test('an agent that is found is not asked for what installing it takes', async (
 test.each([
   ['another kind of cluster', ['--cluster', 'exisitng'], '--cluster exisitng: takes existing (did you mean "existing"?)'],
   ['no kubeconfig', ['--cluster', 'existing'], '--cluster existing needs --kubeconfig FILE'],
-  ['a kubeconfig without it', ['--kubeconfig', kubeconfig], '--kubeconfig goes with --cluster existing'],
+  ['a kubeconfig without it', ['--kubeconfig', kubeconfig], '--kubeconfig goes with --engine kubernetes or --cluster existing'],
   ['a kernel', [...existing, '--kernel', '6.1'], '--kernel does not go with --cluster existing: its machines, their kernels and its agent are as they are'],
   ['a run to keep', [...existing, '--keep'], /^--keep does not go/],
   ['no snapshot', [...existing, '--no-snapshot'], /^--no-snapshot does not go/],

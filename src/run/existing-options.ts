@@ -20,10 +20,10 @@ export interface ExistingOptions {
 }
 
 /** Flags that speak of machines of ours, or of an agent that is installed. */
-const ofOurs = ['kernel', 'modules', 'trustOnFirstUse', 'agentManifests', 'agentImage', 'fault', 'nodes', 'snapshot', 'memory', 'cpus', 'accel', 'jobs', 'keep'] as const
+const ofOurs = ['kernel', 'modules', 'trustOnFirstUse', 'agentManifests', 'agentImage', 'fault', 'nodes', 'snapshot', 'memory', 'cpus', 'accel', 'jobs', 'keep', 'prepareOnly', 'engine'] as const
 
-/** Flags that speak of somebody else's cluster. */
-const ofExisting = ['kubeconfig', 'context', 'sshConfig', 'workloadImage', 'agentNamespace'] as const
+/** Flags that speak of somebody else's cluster; --kubeconfig speaks of that of the cells too. */
+const ofExisting = ['context', 'sshConfig', 'workloadImage', 'agentNamespace'] as const
 
 const flagOf = (name: string): string => `--${name === 'snapshot' ? 'no-snapshot' : name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 

@@ -26,6 +26,6 @@ describe('the note of a run that passed by refusing', () => {
   const fatal = 'level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= 4.8.0; kernel version that is running is: 4.4.178" subsys=daemon'
   const test = { suite: 'refusal', name: 'says why', status: 'passed', ms: 1 } as const
 
-  it('has the fatal line that the suite found', () => expect(refusalNote('lash', [test, { ...test, notes: ['x', fatal] }])).toBe(`refused, as expected: ${fatal}`))
-  it('is none when it found none', () => expect(refusalNote('lash', [test, { ...test, notes: ['level=error msg="qdisc clsact"'] }])).toBeUndefined())
+  it('has the fatal line that the suite found', async () => expect(await refusalNote('lash', [test, { ...test, notes: ['x', fatal] }])).toBe(`refused, as expected: ${fatal}`))
+  it('is none when it found none', async () => expect(await refusalNote('lash', [test, { ...test, notes: ['level=error msg="qdisc clsact"'] }])).toBeUndefined())
 })

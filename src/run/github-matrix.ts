@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { usageError } from '../core/errors.ts'
 import { commandOf } from './command-line.ts'
 import { parseFlags } from './flags.ts'
 import type { PlannedCell } from './matrix-plan.ts'
@@ -22,6 +23,7 @@ export async function matrix(argv: readonly string[]): Promise<number> {
   const parsed = parseFlags(e2eFlags(program), argv)
   if (!parsed) return 0
   const options = await e2eOptions(parsed, ['all'])
+  if (options.kubernetesEngine) throw usageError('--engine says where npm run e2e has its cells run', 'leave it out: a job of the workflow runs its cell itself')
   const jobs = jobsOf(options)
   if (parsed.opts<{ json: boolean }>().json) process.stdout.write(`${JSON.stringify({ include: jobs })}\n`)
   else process.stdout.write(`${options.cells.map((cell) => line(cell, options)).join('\n')}\n`)

@@ -11,6 +11,7 @@ import { runsDir } from './places.ts'
 const owned = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('process'), pid: z.number().int().positive(), startTime: z.string(), group: z.boolean() }),
   z.object({ kind: z.literal('path'), path: z.string() }),
+  z.object({ kind: z.literal('command'), argv: z.tuple([z.string()], z.string()) }),
 ])
 const keptSchema = z.array(z.object({ name: z.string(), owned: z.array(owned) }))
 

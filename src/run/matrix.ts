@@ -8,33 +8,20 @@ import { loadCells } from '../report/load.ts'
 import { markdownSummary } from '../report/markdown.ts'
 import { matrixSummary } from '../report/matrix-summary.ts'
 import type { Outcome, RunResult } from '../report/types.ts'
-import type { CellJob } from './cell-main.ts'
-import { runCellProcess, type CellProcess } from './cell-process.ts'
 import { CellRecord } from './cell-record.ts'
 import { worstCode, writeCell } from './cell-results.ts'
 import { agentName, commandOf } from './command-line.ts'
+import type { CellJob, Engine } from './engine/engine.ts'
 import { openConsole, type MatrixConsole } from './console.ts'
-import { cellMemoryMiB, defaultJobs, thisHost } from './matrix-jobs.ts'
 import { folderOf, type PlannedCell } from './matrix-plan.ts'
 import type { E2eOptions } from './options.ts'
 import { openSession, type Session } from './session.ts'
 
-/** What is done for real by matrix-parts.ts. */
-export interface MatrixParts {
-  /** Finds out which cells can't be had. */
-  readonly settle: (cells: readonly PlannedCell[], session: Session) => Promise<readonly PlannedCell[]>
-  /** Makes what all cells share. */
-  readonly prepare: (options: E2eOptions, session: Session) => Promise<void>
-  /** Program and arguments that run a cell. */
-  readonly command: (job: CellJob) => readonly [string, ...string[]]
-  readonly stopGraceMs?: number
-}
-
 /**
- * Runs the cells, `--jobs` at a time, each in a process of its own with a folder in this run's folder, and merges their results there: `report.html`,
+ * Runs the cells, `--jobs` at a time, each where the engine has it with a folder in this run's folder, and merges their results there: `report.html`,
  * `junit.xml`, `summary.md`. Answers the exit code, the cells' worst.
  */
-export async function runMatrix(asked: E2eOptions, parts: MatrixParts): Promise<number> {
+export async function runMatrix(asked: E2eOptions, engine: Engine): Promise<number> {
   let options = asked
   const screen = openConsole()
   const session = openSession({ progress: screen.progress, say: (line) => screen.say(line) })
@@ -42,14 +29,14 @@ export async function runMatrix(asked: E2eOptions, parts: MatrixParts): Promise<
   const results = new Map<PlannedCell, RunResult>()
   let broken: unknown
   try {
-    options = { ...asked, cells: await parts.settle(asked.cells, session) }
+    options = { ...asked, cells: await engine.settle(asked.cells, session) }
     const runnable = options.cells.filter((cell) => cell.unavailable === undefined)
-    if (runnable.length > 0) await parts.prepare(options, session)
-    const jobs = chooseJobs(runnable.length, options, (line) => screen.say(line))
+    if (runnable.length > 0) await engine.prepare(options, session)
+    const jobs = engine.atOnce(runnable.length, options, (line) => screen.say(line))
     screen.begin(session.id, options.cells, jobs)
     const queue = [...runnable]
     const work = async (): Promise<void> => {
-      for (let cell = queue.shift(); cell && session.stopped === undefined; cell = queue.shift()) results.set(cell, await runOne(cell, options, session, screen, parts))
+      for (let cell = queue.shift(); cell && session.stopped === undefined; cell = queue.shift()) results.set(cell, await runOne(cell, options, session, screen, engine))
     }
     const ended = await Promise.allSettled(Array.from({ length: jobs }, work))
     broken = ended.find((one) => one.status === 'rejected')?.reason
@@ -72,24 +59,12 @@ export async function runMatrix(asked: E2eOptions, parts: MatrixParts): Promise<
   return session.stopped !== undefined ? 130 : broken !== undefined ? 3 : worstCode(ordered)
 }
 
-/** `--jobs`, or what this host has room for. */
-function chooseJobs(cells: number, options: E2eOptions, say: (line: string) => void): number {
-  const host = thisHost()
-  const jobs = options.jobs === undefined ? defaultJobs(cells, options, host) : Math.max(1, Math.min(options.jobs, cells))
-  const needed = jobs * cellMemoryMiB(options.nodes, options.memoryMiB)
-  if (needed > host.memoryMiB) say(`${jobs} at a time need about ${gib(needed)}, ${gib(host.memoryMiB)} are free: machines may not find the memory they ask for (fewer --jobs, or a smaller --memory)`)
-  return jobs
-}
-
-const gib = (mib: number): string => `${(mib / 1024).toFixed(1)} GiB`
-
-async function runOne(cell: PlannedCell, options: E2eOptions, session: Session, screen: MatrixConsole, parts: MatrixParts): Promise<RunResult> {
+async function runOne(cell: PlannedCell, options: E2eOptions, session: Session, screen: MatrixConsole, engine: Engine): Promise<RunResult> {
   const facts = factsOf(cell, options, session)
   const dir = join(session.ctx.dir, folderOf(cell, options.cells))
   const job: CellJob = { id: facts.id, dir, cell, options: { ...options, cells: [cell] } }
-  const process: CellProcess = { ...facts, dir, command: parts.command(job), ...(parts.stopGraceMs === undefined ? {} : { stopGraceMs: parts.stopGraceMs }) }
   screen.began(cell)
-  const result = await runCellProcess(process, session.ctx, (event) => screen.tell(cell, event))
+  const result = await engine.run(job, facts, session.ctx, (event) => screen.tell(cell, event))
   screen.ended(cell, result)
   return result
 }

@@ -8,6 +8,7 @@ import { checkKubernetesSpec } from '../image/index.ts'
 import { catalogueNames, type KernelOptions } from '../kernels/index.ts'
 import type { Accel } from '../machine/types.ts'
 import { checkFoundAgent, existingOptions, type ExistingOptions } from './existing-options.ts'
+import { engineFlags, kubernetesOptions, type KubernetesEngineOptions, type RawEngineOptions } from './engine/engine-options.ts'
 import { checkMixed, checkSuites } from './expectation.ts'
 import { parseFlags } from './flags.ts'
 import { nameOf, planCells, type PlannedCell } from './matrix-plan.ts'
@@ -46,6 +47,10 @@ export interface E2eOptions {
   readonly keep: boolean
   /** A cluster that somebody else made, with its agent; `cells` is then one, and nothing is started. */
   readonly existing?: ExistingOptions
+  /** Fill the cache, and run nothing. */
+  readonly prepareOnly?: boolean
+  /** The cluster that the cells run on; absent: they run here. */
+  readonly kubernetesEngine?: KubernetesEngineOptions
 }
 
 /** The one cell of a cluster whose machines have different kernels. */
@@ -103,7 +108,7 @@ function nodesOption(value: string): number | readonly string[] {
 
 /** The flags of `npm run e2e`, which `npm run matrix` and `bisect` take too. `stray`: words that are no flags are the caller's. */
 export function e2eFlags(program: Command, { stray = false } = {}): Command {
-  return program
+  return engineFlags(program)
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
     .option('--trust-on-first-use', 'take a kernel that no known key signs, record its digest, and hold its source to it', false)
@@ -122,11 +127,11 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--cluster <kind>', 'existing: a cluster that somebody else made, with its agent')
-    .option('--kubeconfig <file>', "of the existing cluster")
     .option('--context <name>', "of the kubeconfig (default: its current one)")
     .option('--ssh-config <file>', 'of hosts among its nodes, as ssh_config(5)')
     .option('--workload-image <ref>', 'what the suites deploy, as its nodes have or can pull it')
     .option('--agent-namespace <name>', "where the agent's pods are, when not where its driver says")
+    .option('--prepare-only', 'fetch and build all that the run needs into the cache, and start no machine', false)
     .option('--keep', 'leave the cluster up (npm run shell, kubectl, down)', false)
     .allowExcessArguments(stray)
 }
@@ -143,7 +148,7 @@ export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | un
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named; `foreign`: a cluster that somebody else made will do. */
 export async function e2eOptions(parsed: Command, kernels: readonly string[], { foreign = false } = {}): Promise<E2eOptions> {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; keep: boolean }>()
+  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean } & RawEngineOptions>()
   const existing = existingOptions(parsed)
   if (existing && !foreign) throw usageError('--cluster existing has its own kernels, so there is nothing to go through', 'npm run e2e -- --cluster existing … runs the suites on it')
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
@@ -156,6 +161,9 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
   if (existing) await checkFoundAgent(raw.agent, given)
   else checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
   checkKubernetesSpec(raw.kubernetes)
+  if (raw.prepareOnly && raw.keep) throw usageError('--prepare-only starts no cluster that --keep could leave up', 'leave one of them out')
+  const kubernetesEngine = existing ? undefined : kubernetesOptions(raw)
+  if (kubernetesEngine && (raw.keep || raw.prepareOnly)) throw usageError(`--${raw.keep ? 'keep' : 'prepare-only'} is about this host, and --engine kubernetes runs nothing here`, 'leave one of them out')
   return {
     cells,
     agent: driverSpec(raw.agent),
@@ -168,6 +176,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
     ...(existing ? { existing } : {}),
+    ...(raw.prepareOnly ? { prepareOnly: true } : {}),
     trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
     ...(raw.fault === undefined ? {} : { fault: raw.fault }),
@@ -175,5 +184,6 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     ...(raw.test === undefined ? {} : { test: raw.test }),
     ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
+    ...(kubernetesEngine ? { kubernetesEngine } : {}),
   }
 }

@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { ensureBootFiles, ensureGuestImage, ensureHostTools, ensureKubernetes, ensurePauseImage, ensureWorkloadImage, type BootFiles, type GuestImage, type Kubernetes } from '../image/index.ts'
 import { resolveKernel, type Kernel } from '../kernels/index.ts'
 import { chooseAccel, type Accel } from '../machine/index.ts'
+import { ensureProbe } from '../probe/index.ts'
 import { expectationOfAll } from './expectation.ts'
 import { agentOptionsOf, type E2eOptions } from './options.ts'
 import type { Tell } from './up.ts'
@@ -28,6 +29,23 @@ export interface Prepared extends Shared {
 
 /** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
 export async function prepare(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Prepared> {
+  const { kernels, made, ...rest } = await gather(spec, options, ctx, tell, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) }))
+  return { ...rest, nodes: kernels.map((kernel, i) => ({ name: `node${i + 1}`, kernel, ...made.get(kernel)! })) }
+}
+
+/** Puts all that a cell needs into the cache, and answers its kernels, each once. */
+export async function fillCache(spec: string, options: E2eOptions, ctx: Context): Promise<readonly Kernel[]> {
+  const { kernels } = await gather(spec, options, ctx, () => undefined, (kernel) => ensureBootFiles(kernel, ctx))
+  return [...new Set(kernels)]
+}
+
+interface Gathered<T> extends Omit<Prepared, 'nodes'> {
+  /** One for each machine. */
+  readonly kernels: readonly Kernel[]
+  readonly made: ReadonlyMap<Kernel, T>
+}
+
+async function gather<T>(spec: string, options: E2eOptions, ctx: Context, tell: Tell, make: (kernel: Kernel) => Promise<T>): Promise<Gathered<T>> {
   const driver = await loadDriver(options.agent)
   await ensureHostTools(ctx)
   // The kernels first: what is wrong with one should be said before the long builds begin.
@@ -37,13 +55,12 @@ export async function prepare(spec: string, options: E2eOptions, ctx: Context, t
   const kernels = Array.from({ length: options.nodes }, (_, i) => resolved[i % resolved.length]!)
   tell({ kernels })
   const agentOptions = { ...agentOptionsOf(options), refuses: expectationOfAll(kernels) === 'refuses' }
-  const [boots, shared] = await Promise.all([
+  const [made, shared] = await Promise.all([
     // One after the other: two machines of one kernel share what is made for it.
-    forEach(resolved, async (kernel) => ({ boot: await ensureBootFiles(kernel, ctx), accel: await chooseAccel(ctx, kernel, options.accel) })),
+    forEach([...new Set(resolved)], async (kernel) => [kernel, await make(kernel)] as const),
     prepareShared(options, agentOptions, ctx),
   ])
-  const nodes = kernels.map((kernel, i) => ({ name: `node${i + 1}`, kernel, ...boots[i % boots.length]! }))
-  return { ...shared, nodes, driver, agentOptions }
+  return { ...shared, kernels, made: new Map(made), driver, agentOptions }
 }
 
 /** Makes what does not depend on the kernel. A matrix does this before its cells begin, so that they find it in the cache. */
@@ -51,7 +68,7 @@ export async function prepareShared(options: E2eOptions, agentOptions: AgentOpti
   const kubernetes = await ensureKubernetes(options.kubernetes, ctx)
   const image = await ensureGuestImage(kubernetes, ctx)
   const driver = await loadDriver(options.agent)
-  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), driver.prepareImages(ctx, agentOptions, kubernetes)])
+  const [pause, workload, agent] = await Promise.all([ensurePauseImage(ctx), ensureWorkloadImage(ctx), driver.prepareImages(ctx, agentOptions, kubernetes), ensureProbe(ctx)])
   const imagesDisk = await makeImagesDisk([pause, workload, ...agent], image, ctx)
   return { kubernetes, image, imagesDisk, workloadImage: workload.ref }
 }

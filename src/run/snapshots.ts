@@ -41,12 +41,15 @@ export async function snapshotKey({ nodes, kubernetes, image, imagesDisk, driver
   if (driver.installDigest === undefined || agentOptions.fault !== undefined || agentOptions.refuses) return undefined
   const { stdout } = await runCommand('qemu-system-x86_64', ['--version'], { signal: ctx.signal })
   const parts = [
-    '1', stdout, codeDigest(), ctx.cache, image.digest, imagesDisk, driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus ?? 'default'),
+    '2', stdout, codeDigest(), ctx.cache, image.digest, madeAt(image.disk), imagesDisk, madeAt(imagesDisk), driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus ?? 'default'),
     // Under KVM a guest sees this host's processor.
-    ...nodes.flatMap(({ kernel, boot, accel }) => [kernel.digest, kernel.image, boot.initramfs ?? '', boot.modulesDisk ?? '', accel, accel === 'kvm' ? (cpus()[0]?.model ?? '') : '']),
+    ...nodes.flatMap(({ kernel, boot, accel }) => [kernel.digest, kernel.image, boot.initramfs ?? '', boot.modulesDisk ?? '', madeAt(boot.modulesDisk), accel, accel === 'kvm' ? (cpus()[0]?.model ?? '') : '']),
   ]
   return `${[...new Set(nodes.map(({ kernel }) => kernel.line))].join('+')}-${driver.name}-${sha256(...parts).slice(0, 16)}`
 }
+
+/** A disk that was removed from the cache and made again has the same files in other blocks: overlays on the first one are of no use on it. */
+const madeAt = (disk: string | undefined): string => String(disk === undefined ? '' : statSync(disk, { throwIfNoEntry: false })?.mtimeMs)
 
 /** Of the stages that a ready cluster comes from. */
 function codeDigest(): string {

@@ -37,3 +37,16 @@ test('a job runs what a person would type, which is what it says', async () => {
   const { jobs: workflow } = parse(text('matrix.yml')) as { jobs: { cell: { steps: { run?: string }[] } } }
   expect(workflow.cell.steps.map((step) => step.run)).toContain('${{ matrix.command }}')
 })
+
+test('before the cells, one job makes what they share, by a flag of the same command; the cells look where it saved', async () => {
+  interface Step { readonly id?: string; readonly uses?: string; readonly run?: string; readonly with?: { readonly path: string; readonly key: string } }
+  const { jobs } = parse(text('matrix.yml')) as { jobs: Record<'caches' | 'cell', { needs: unknown; env: Record<string, string>; steps: Step[] }> }
+  expect(jobs.cell.needs).toContain('caches')
+  const command = jobsOf((await parseE2e(['--kernel', '6.1']))!)[0]!.command
+  expect(jobs.caches.steps.find(({ run }) => run)?.run).toBe('npm ci && $FIRST --prepare-only')
+  expect(await parseE2e(`${command} --prepare-only`.split(' ').slice(4))).toMatchObject({ prepareOnly: true, cells: [{ name: '6.1' }] })
+  const restored = (job: 'caches' | 'cell'): unknown => jobs[job].steps.filter((step) => step.uses?.startsWith('actions/cache/restore') && !step.with!.path.endsWith('/kernels')).map((step) => [step.with!.path, step.with!.key])
+  expect(restored('cell')).toEqual(restored('caches'))
+  const saved = jobs.caches.steps.filter((step) => step.uses?.startsWith('actions/cache/save')).map((step) => [step.with!.path, jobs.caches.steps.find(({ id }) => id !== undefined && step.with!.key.includes(`steps.${id}.`))!.with!.key])
+  expect(saved).toEqual(restored('caches'))
+})

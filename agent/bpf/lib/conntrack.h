@@ -10,8 +10,8 @@ enum { LIFETIME_TCP = 21600, LIFETIME_SYN = 60, LIFETIME_CLOSE = 10, LIFETIME_OT
 
 struct ct_state {
 	__u16 rev_nat_index;
-	__u16 loopback;       /* CT_LOOPBACK or 0 */
-	__be32 client;        /* with loopback: who LOOPBACK_ADDR stands for */
+	__u16 flags;          /* CT_LOOPBACK, CT_RETURN or 0 */
+	__be32 client;        /* with CT_LOOPBACK who LOOPBACK_ADDR stands for, with CT_RETURN the node that replies go back by, 0 for this one */
 };
 
 static __always_inline __u32 now_seconds(void)
@@ -112,7 +112,7 @@ ct_lookup(struct __sk_buff *skb, const struct config *config, __u16 source, stru
 	keep_base(entry);
 	debug(skb, config, source, DBG_CT_MATCH, entry->lifetime, entry->rev_nat_index, 0);
 	state->rev_nat_index = entry->rev_nat_index;
-	state->loopback = entry->flags & CT_LOOPBACK;
+	state->flags = entry->flags & (CT_LOOPBACK | CT_RETURN);
 	state->client = entry->backend_addr;
 	ct_account(skb, entry, packet, dir, now);
 	debug(skb, config, source, DBG_CT_VERDICT, result, state->rev_nat_index, 0);
@@ -125,7 +125,7 @@ ct_create(struct __sk_buff *skb, const struct config *config, __u16 source, stru
 	  const struct ct_state *state, __u32 identity)
 {
 	struct ct_entry entry = {
-		.flags = state->loopback, .rev_nat_index = state->rev_nat_index, .src_sec_id = identity, .backend_addr = state->client,
+		.flags = state->flags, .rev_nat_index = state->rev_nat_index, .src_sec_id = identity, .backend_addr = state->client,
 	};
 
 	packet->tuple.flags = dir == CT_EGRESS ? CT_F_OUT : CT_F_IN;

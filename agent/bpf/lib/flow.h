@@ -6,12 +6,15 @@
 /* cb[] slots. The same meaning in all programs, so that any may call any. */
 enum {
 	CB_SRC_IDENTITY = 0,
-	CB_SOURCE = 1,       /* endpoint id of the sender, 0 the host; enforcement flags in the upper half */
+	CB_SOURCE = 1,       /* endpoint id of the sender, 0 the host; its flags (EP_…) or CB_NETDEV in the upper half */
 	CB_TARGET = 2,       /* to deliver4 the address of the endpoint, to to_stack4 the observation point, to egress4 the client with CB_LOOPBACK */
-	CB_REV_NAT = 3,      /* service index | CB_LOOPBACK */
-	CB_STATE = 4,        /* conntrack state found at the sender << 24 | destination identity */
+	CB_REV_NAT = 3,      /* service index | CB_LOOPBACK | CB_TUNNEL | CB_REPLY_ONLY */
+	CB_STATE = 4,        /* conntrack state found at the sender << 24 | destination identity; to egress4 the identity of a prefix or 0; with CB_TUNNEL a node */
 };
+#define CB_NETDEV (1 << 24)      /* in CB_SOURCE: asked a service from outside of this node's own devices */
 #define CB_LOOPBACK (1 << 16)
+#define CB_TUNNEL (1 << 17)      /* came from the world by way of another node: replies go back to it, whose NodePort the client asked */
+#define CB_REPLY_ONLY (1 << 18)  /* to to_stack4: for the world, so that nothing but a reply may pass */
 
 /* Volatile: a merged 8 byte access to the context is refused by every verifier. */
 static __always_inline __u32 cb_get(const struct __sk_buff *skb, int slot)
@@ -27,7 +30,7 @@ static __always_inline void cb_set(struct __sk_buff *skb, int slot, __u32 value)
 struct packet {
 	struct ct_key tuple;  /* as in the packet; for an ICMP error the reverse of the packet it quotes */
 	__u32 l4_off;
-	__be16 dport;         /* of the packet itself, for policy: 0 for ICMP */
+	__be16 dport;         /* of the packet itself, for policy: of ICMP the type */
 	__u8 proto;           /* of the packet itself */
 	__u8 ttl;
 	__u8 tcp_flags;
@@ -96,13 +99,22 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 	packet->tuple.saddr = ip.saddr;
 	packet->tuple.daddr = ip.daddr;
 	packet->tuple.nexthdr = ip.protocol;
-	if (ip.frag_off & IPV4_FRAGMENT_OFFSET)
-		return DROP_CT_INVALID_HDR; /* no ports in here to tell the flow by */
+	/* All but the first have no ports to tell the flow by, and the first is of no use without them. */
+	if (ip.frag_off & IPV4_FRAGMENT)
+#ifndef FAULT_FRAGMENTS_PASS
+		return DROP_FRAGMENT;
+#else
+		return ip.frag_off & bpf_htons(0x1fff) ? DROP_CT_INVALID_HDR : 0;
+#endif
 
 	if (ip.protocol == IPPROTO_ICMP) {
 		if (skb_load_bytes(skb, packet->l4_off, &type, 1) < 0)
 			return DROP_CT_INVALID_HDR;
 		echo_ports(type, &packet->tuple);
+		packet->dport = bpf_htons(type);
+#ifdef FAULT_NO_RELATED
+		return 0;
+#endif
 		if (type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB)
 			load_quoted(skb, packet);
 		return 0;

@@ -30,7 +30,8 @@ static __always_inline __be32 tunnel_endpoint(const struct config *config, __be3
 /* The tunnel's network identifier carries the sender's identity. TC verdict, or a drop reason. */
 static __always_inline int encapsulate(struct __sk_buff *skb, const struct config *config, __u16 source, __be32 node, __u32 identity)
 {
-	struct bpf_tunnel_key key = { .tunnel_id = identity, .remote_ipv4 = bpf_ntohl(node), .tunnel_ttl = 64 };
+	/* What a number of this node's own means is known here only. */
+	struct bpf_tunnel_key key = { .tunnel_id = identity < LOCAL_ID ? identity : WORLD_ID, .remote_ipv4 = bpf_ntohl(node), .tunnel_ttl = 64 };
 
 #ifdef FAULT_WRONG_VNI
 	key.tunnel_id = identity + 1;

@@ -8,12 +8,49 @@ struct backend {
 	__be16 port;
 };
 
-static __always_inline _Bool backend_exists(const struct ct_entry *entry)
+static __always_inline _Bool backend_exists(__be32 address, __be16 port, __u16 rev_nat_index)
 {
-	struct lb4_backend_key key = {
-		.address = entry->backend_addr, .port = entry->backend_port, .rev_nat_index = entry->rev_nat_index,
-	};
+	struct lb4_backend_key key = { .address = address, .port = port, .rev_nat_index = rev_nat_index };
+
 	return map_lookup(&cilium_lb4_backends, &key) != NULL;
+}
+
+/* A TCP connection can't move to another backend: it stays, even when its service wants no new ones there. */
+static __always_inline _Bool is_established(const struct ct_entry *entry, const struct packet *packet)
+{
+	keep_base(entry);
+	return packet->proto == IPPROTO_TCP && !is_syn(packet) && entry->flags & CT_SEEN_NON_SYN;
+}
+
+/* The backend that this client had last, if the service has affinity and it is still there. */
+static __always_inline _Bool
+affine_backend(const struct packet *packet, __u16 rev_nat_index, __u32 affinity, __u32 now, struct backend *backend)
+{
+	struct lb4_affinity_key key = { .client = packet->tuple.saddr, .rev_nat_index = rev_nat_index };
+	struct lb4_affinity *found = map_lookup(&cilium_lb4_affinity, &key);
+
+#ifdef FAULT_FORGETS_AFFINITY
+	return 0;
+#endif
+	if (!found)
+		return 0;
+	keep_base(found);
+	if (found->last_used + affinity < now)
+		return 0;
+	backend->address = found->address;
+	backend->port = found->port;
+	found->last_used = now;
+	return backend_exists(backend->address, backend->port, rev_nat_index);
+}
+
+/* A full map costs the client its affinity, not its connection. */
+static __always_inline void
+remember_backend(const struct packet *packet, __u16 rev_nat_index, __u32 now, const struct backend *backend)
+{
+	struct lb4_affinity_key key = { .client = packet->tuple.saddr, .rev_nat_index = rev_nat_index };
+	struct lb4_affinity value = { .address = backend->address, .port = backend->port, .last_used = now };
+
+	map_update(&cilium_lb4_affinity, &key, &value, BPF_ANY);
 }
 
 /* 0, or a drop reason. key is the service's, and is changed. */
@@ -43,12 +80,13 @@ flow_backend(struct __sk_buff *skb, const struct config *config, __u16 source, s
 	     const struct lb4_service *service, struct backend *backend)
 {
 	struct ct_entry *entry, fresh = { .rev_nat_index = service->rev_nat_index };
-	__u32 now = now_seconds(), count = service->count;
+	__u32 now = now_seconds(), count = service->count, affinity = service->affinity;
 	int error;
 
 	packet->tuple.flags = CT_F_SERVICE;
 	entry = map_lookup(&cilium_ct4_global, &packet->tuple);
-	if (entry && ct_alive(entry, packet, now) && entry->rev_nat_index == fresh.rev_nat_index && backend_exists(entry)) {
+	if (entry && ct_alive(entry, packet, now) && entry->rev_nat_index == fresh.rev_nat_index &&
+	    (is_established(entry, packet) || backend_exists(entry->backend_addr, entry->backend_port, entry->rev_nat_index))) {
 		ct_account(skb, entry, packet, CT_EGRESS, now);
 		backend->address = entry->backend_addr;
 		backend->port = entry->backend_port;
@@ -56,9 +94,13 @@ flow_backend(struct __sk_buff *skb, const struct config *config, __u16 source, s
 	}
 	if (!count)
 		return DROP_NO_SERVICE;
-	error = select_backend(skb, config, source, key, count, backend);
-	if (error)
-		return error;
+	if (!affinity || !affine_backend(packet, fresh.rev_nat_index, affinity, now, backend)) {
+		error = select_backend(skb, config, source, key, count, backend);
+		if (error)
+			return error;
+		if (affinity)
+			remember_backend(packet, fresh.rev_nat_index, now, backend);
+	}
 	fresh.backend_addr = backend->address;
 	fresh.backend_port = backend->port;
 	ct_account(skb, &fresh, packet, CT_EGRESS, now);

@@ -16,6 +16,7 @@ struct config {
 	__be32 pod_prefix, pod_mask;         /* of this node; remote nodes' prefixes are of the same length */
 	__be32 cluster_prefix, cluster_mask;
 	__u32 host_ifindex, overlay_ifindex;
+	__u32 prefix_lengths;                /* those that cilium_cidr has: bit n - 1 for /n */
 };
 MAP(cilium_config, BPF_MAP_TYPE_ARRAY, __u32, struct config, 1);
 
@@ -38,13 +39,20 @@ MAP(cilium_lxc_if, BPF_MAP_TYPE_HASH, __u32, __be32, 2048);
 struct remote_endpoint { __u32 identity; __be32 node; };
 MAP(cilium_ipcache, BPF_MAP_TYPE_HASH, __be32, struct remote_endpoint, 16384);
 
+/*
+ * Identities of prefixes outside the cluster. A lookup for each length in use, longest first: LPM tries are 4.11, and this costs a policy with
+ * one length no more than one.
+ */
+struct cidr_key { __be32 address; __u32 bits; };
+MAP(cilium_cidr, BPF_MAP_TYPE_HASH, struct cidr_key, __u32, 4096);
+
 /* Key: a pod prefix's address, or a node's own address. */
 MAP(cilium_tunnel_map, BPF_MAP_TYPE_HASH, __be32, __be32, 4096);
 
 struct policy_key {
 	__u32 identity;   /* 0: any */
 	__u16 endpoint;
-	__be16 dport;     /* 0: any */
+	__be16 dport;     /* 0: any; of ICMP the type */
 	__u8 proto;       /* 0: any */
 	__u8 egress;
 	__u16 pad;
@@ -65,6 +73,7 @@ struct lb4_service {
 	__u16 count;
 	__u16 rev_nat_index;
 	__u16 pad;
+	__u32 affinity;   /* seconds that a client keeps its backend after its last new flow, or 0; in the service itself */
 };
 MAP(cilium_lb4_services, BPF_MAP_TYPE_HASH, struct lb4_key, struct lb4_service, 8192);
 
@@ -75,6 +84,11 @@ MAP(cilium_lb4_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb4_reverse_nat, 40
 struct lb4_backend_key { __be32 address; __be16 port; __u16 rev_nat_index; };
 MAP(cilium_lb4_backends, BPF_MAP_TYPE_HASH, struct lb4_backend_key, __u32, 8192);
 
+/* The backend that a client of a service with affinity had last. The agent removes what is past its time. */
+struct lb4_affinity_key { __be32 client; __u16 rev_nat_index; __u16 pad; };
+struct lb4_affinity { __be32 address; __be16 port; __u16 pad; __u32 last_used; };
+MAP(cilium_lb4_affinity, BPF_MAP_TYPE_HASH, struct lb4_affinity_key, struct lb4_affinity, 16384);
+
 enum { CT_F_OUT = 0, CT_F_IN = 1, CT_F_SERVICE = 4 };
 /* Addresses and ports as in the flow's first packet. */
 struct ct_key {
@@ -84,14 +98,14 @@ struct ct_key {
 	__u8 flags;
 	__u16 pad;
 };
-enum { CT_RX_CLOSING = 1, CT_TX_CLOSING = 2, CT_LOOPBACK = 8, CT_SEEN_NON_SYN = 16 };
+enum { CT_RX_CLOSING = 1, CT_TX_CLOSING = 2, CT_LOOPBACK = 8, CT_SEEN_NON_SYN = 16, CT_RETURN = 32 };
 struct ct_entry {
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
 	__u32 lifetime;       /* CLOCK_MONOTONIC seconds at which the entry is void */
 	__u16 flags;
 	__u16 rev_nat_index;
 	__u32 src_sec_id;
-	__be32 backend_addr;  /* of CT_F_SERVICE entries the backend; with CT_LOOPBACK the client that LOOPBACK_ADDR stands for */
+	__be32 backend_addr;  /* of CT_F_SERVICE entries the backend; with CT_LOOPBACK the client that LOOPBACK_ADDR stands for; with CT_RETURN the node that replies go back by, 0 for this one */
 	__be16 backend_port;
 	__u16 pad[3];
 };
@@ -105,7 +119,7 @@ MAP(cilium_metrics, BPF_MAP_TYPE_PERCPU_HASH, struct metrics_key, struct metrics
 /* max_entries 0: the loader puts the number of possible CPUs. */
 MAP(cilium_events, BPF_MAP_TYPE_PERF_EVENT_ARRAY, __u32, __u32, 0);
 
-enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_COUNT = 8 };
+enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4, CALL_COUNT = 8 };
 MAP(cilium_calls, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, CALL_COUNT);
 
 static __always_inline const struct config *lookup_config(void)

@@ -102,7 +102,7 @@ reverse_nat(struct __sk_buff *skb, const struct config *config, __u16 source, st
 	if (error)
 		return error;
 	error = rewrite_port(skb, packet, 0, packet->tuple.sport, to.port);
-	if (error || !state->loopback)
+	if (error || !(state->flags & CT_LOOPBACK))
 		return error;
 	debug(skb, config, source, DBG_LB4_LOOPBACK_SNAT_REV, LOOPBACK_ADDR, state->client, 0);
 	return rewrite_addr(skb, packet, IPV4_OFF(daddr), LOOPBACK_ADDR, state->client);

@@ -23,7 +23,7 @@ export interface EndpointModel {
     log: StatusEntry[]
   }
 }
-export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec['frontend']; 'backend-addresses': { ip: string; port: number }[] }
+export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec['frontend']; 'backend-addresses': { ip: string; port: number; weight?: number }[]; affinity?: number }
 export interface ServiceModel { spec: ServiceAddresses; status: { realized: ServiceAddresses } }
 export interface PolicyModel { policy: string; revision: number }
 export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
@@ -44,7 +44,7 @@ export function endpointModel({ id, record, state, link, policy, policyRevision,
 }
 
 export function serviceModel(service: ServiceSpec): ServiceModel {
-  const addresses: ServiceAddresses = { id: service.id, 'frontend-address': service.frontend, 'backend-addresses': service.backends }
+  const addresses: ServiceAddresses = { id: service.id, 'frontend-address': service.frontend, 'backend-addresses': service.backends, ...(service.affinity === undefined ? {} : { affinity: service.affinity }) }
   return { spec: addresses, status: { realized: addresses } }
 }
 

@@ -1,3 +1,4 @@
+import * as z from 'zod/mini'
 import type { AgentConfig } from '../config/agent.ts'
 import { isOn } from '../config/agent.ts'
 import type { Datapath } from '../datapath/types.ts'
@@ -6,26 +7,49 @@ import { withSocket } from '../cli/client.ts'
 import type { CNIHandler } from '../endpoint/cni.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
 import { knownIdentities } from '../identity/allocator.ts'
-import { labelsHash, type Labels } from '../identity/labels.ts'
+import type { CIDRIdentities } from '../identity/cidr.ts'
+import { labelsHash, parseLabel, type Labels } from '../identity/labels.ts'
+import { fromRules } from '../policy/ciliumpolicy.ts'
+import { messageOf } from '../log.ts'
 import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity } from '../k8s/types.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
+import type { ManualServices } from '../service/manual.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
+import type { NamespaceLabels } from '../policy/selector.ts'
+import { tracePolicy } from '../policy/trace.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ApiError, type Answer, type Routes } from './http.ts'
 import { endpointModel, serviceModel, type ConfigModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
 
 export interface ApiDeps {
-  config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; policies: PolicyRepository
+  config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities; policies: PolicyRepository
+  /** Resolves when every endpoint has the present rules. */
+  policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
   monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
 }
 
 const ok = (body: unknown): Answer => ({ body })
+const serviceRequest = z.object({
+  'frontend-address': z.object({ ip: z.string(), port: z.int(), protocol: z.enum(['TCP', 'UDP']) }), 'backend-addresses': z.array(z.object({ ip: z.string(), port: z.int(), weight: z.optional(z.int()) })),
+  affinity: z.optional(z.int()),
+})
+const ruleList = z.array(z.unknown())
+const labelList = z.array(z.string())
+const traceRequest = z.object({
+  from: labelList, to: labelList, dports: z.array(z.object({ port: z.int(), protocol: z.enum(['TCP', 'UDP', 'ANY']) })), verbose: z.boolean(),
+})
+
+/** Bad requests are answered as such, with what is wrong. */
+function asked<T>(parse: (body: unknown) => T, body: unknown): T {
+  try { return parse(body) } catch (error) { throw new ApiError(400, messageOf(error)) }
+}
 
 export function createRoutes(deps: ApiDeps): Routes {
-  const { config, datapath, endpoints, identities, policies, monitor, cni, status } = deps
+  const { config, datapath, endpoints, identities, cidrs, policies, monitor, cni, status } = deps
+  const allIdentities = () => new Map([...knownIdentities(identities), ...cidrs.list().map(({ id, labels }) => [id, labels] as const)])
   const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
   const endpoint = (text: string) => {
     const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
@@ -37,9 +61,9 @@ export function createRoutes(deps: ApiDeps): Routes {
     'GET /v1/version': () => ok(version),
     'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels)))),
     'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels))) },
-    'GET /v1/identity': () => ok([...knownIdentities(identities)].map(([id, labels]) => identity(id, labels))),
+    'GET /v1/identity': () => ok([...allIdentities()].map(([id, labels]) => identity(id, labels))),
     'GET /v1/identity/*': ({ parameters: [id = ''] }) => {
-      const labels = knownIdentities(identities).get(Number(id))
+      const labels = allIdentities().get(Number(id))
       if (labels === undefined) throw new ApiError(404, `identity ${id} not found`)
       return ok(identity(Number(id), labels))
     },
@@ -49,14 +73,40 @@ export function createRoutes(deps: ApiDeps): Routes {
       if (service === undefined) throw new ApiError(404, `service ${id} not found`)
       return ok(serviceModel(service))
     },
+    'PUT /v1/service/*': async ({ parameters: [id = ''], body }) => {
+      const model = asked((it) => serviceRequest.parse(it), await body())
+      const spec = { id: Number(id), frontend: model['frontend-address'], backends: model['backend-addresses'], ...(model.affinity === undefined ? {} : { affinity: model.affinity }) }
+      const answer = asked((it) => deps.manual.set(it, datapath.listServices()), spec)
+      await deps.servicesChanged()
+      return ok(answer)
+    },
+    'DELETE /v1/service/*': async ({ parameters: [id = ''] }) => {
+      const there = datapath.listServices().some((it) => it.id === Number(id))
+      if (!deps.manual.delete(Number(id))) throw new ApiError(there ? 403 : 404, there ? `service ${id} is of Kubernetes: delete it there` : `service ${id} not found`)
+      await deps.servicesChanged()
+      return ok(null)
+    },
     'GET /v1/node': () => ok(deps.nodes()),
     'GET /v1/policy': () => ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel),
+    'PUT /v1/policy': async ({ body }) => {
+      const revision = policies.add(asked((it) => fromRules(ruleList.parse(it)), await body()))
+      await deps.policyChanged()
+      return ok({ policy: sortedJson(policies.rules, 2), revision } satisfies PolicyModel)
+    },
+    'DELETE /v1/policy': async ({ body }) => {
+      const labels = asked((it) => labelList.parse(it), await body()).map(parseLabel)
+      const deleted = policies.remove(labels)
+      if (deleted === 0) throw new ApiError(404, labels.length === 0 ? 'no imported policy rule' : 'no imported policy rule has these labels; those of Kubernetes are deleted there')
+      await deps.policyChanged()
+      return ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel)
+    },
+    'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(policies.rules, deps.enforcement.get(), deps.namespaceLabels, asked((it) => traceRequest.parse(it), await body()))),
     'GET /v1/config': () => ok(configModel(deps)),
     'PATCH /v1/config': async ({ body }) => { change(deps, await body()); return ok(configModel(deps)) },
     'GET /v1/map/tunnel': () => ok(datapath.listTunnels()),
     'GET /v1/map/lb': () => ok(datapath.listServices()),
     'GET /v1/map/ct': () => ok(datapath.listConntrack()),
-    'GET /v1/map/ipcache': () => ok(datapath.listIPCache()),
+    'GET /v1/map/ipcache': () => ok([...datapath.listIPCache(), ...datapath.listCIDRs().map(({ prefix, identity }) => ({ ip: prefix, identity }))]),
     'GET /v1/map/endpoint': () => ok(datapath.listEndpoints()),
     'GET /v1/map/policy': () => ok(endpoints.list().map(({ id }) => ({ id, entries: datapath.listPolicy(id) }))),
     'GET /v1/map/policy/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok({ id: it.id, entries: datapath.listPolicy(it.id) }) },

@@ -31,11 +31,14 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
 export function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {
   const socket = socketPath()
   return new Promise((resolve, reject) => {
-    const request = http.request({ socketPath: socket, method, path, agent: false }, resolve)
+    // Without a length Node sends no body along with DELETE.
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+    const request = http.request({ socketPath: socket, method, path, headers, agent: false }, resolve)
     request.once('error', (error: NodeJS.ErrnoException) => {
       const why = error.code === 'ENOENT' ? 'no such file or directory' : error.code === 'ECONNREFUSED' ? 'connection refused' : error.message
       reject(new AgentError(`Get http://${encodeURIComponent(socket)}${path}: dial unix ${socket}: connect: ${why}\nIs the agent running?`, true))
     })
-    request.end(body === undefined ? undefined : JSON.stringify(body))
+    request.end(text)
   })
 }

@@ -1,4 +1,4 @@
-import type { ConfigModel, EndpointModel, IdentityModel, PolicyModel, ServiceModel, StatusModel } from '../api/models.ts'
+import type { ConfigModel, EndpointModel, IdentityModel, StatusModel } from '../api/models.ts'
 import type { ParsedFlags } from '../config/flags.ts'
 import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import { sortedJson } from '../text/gojson.ts'
@@ -7,6 +7,8 @@ import { AgentError, call, get } from './client.ts'
 import { CommandError, type Action, type Group } from './command.ts'
 import { monitor, monitorFlags } from './monitor.ts'
 import { outputFlags, render } from './output.ts'
+import { policy } from './policy.ts'
+import { service } from './service.ts'
 import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
@@ -73,38 +75,6 @@ const identity: Group = {
     list: show<IdentityModel[]>('List identities', '/v1/identity', 'Cannot get identities', tables.identityTable),
     get: { short: 'Retrieve information about an identity', usage: '<identity>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<IdentityModel>(`/v1/identity/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get identity for given ID ${parsed.args[0]}`)], tables.identityTable) },
   },
-}
-
-const service: Group = {
-  short: 'Manage services & loadbalancers',
-  commands: {
-    list: show<ServiceModel[]>('List services', '/v1/service', 'Cannot get services list', (it) => tables.serviceTable(it.map(({ status }) => status.realized))),
-    get: {
-      short: 'Display service information', usage: '<service id>', ...one, flags: outputFlags,
-      run: async (parsed) => render(parsed, await fetch<ServiceModel>(`/v1/service/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get service '${parsed.args[0]}'`), ({ status: { realized } }) => {
-        const { 'frontend-address': { ip, port }, 'backend-addresses': backends } = realized
-        return `${ip}:${port} =>\n${backends.map((backend) => `\t\t${backend.ip}:${backend.port} (${realized.id})\n`).join('')}`
-      }),
-    },
-  },
-}
-
-const policy: Group = {
-  short: 'Manage security policies',
-  commands: {
-    get: { short: 'Display policy node information', flags: outputFlags, run: async (parsed) => render(parsed, await fetch<PolicyModel>('/v1/policy', 'Cannot get policy'), ({ policy, revision }) => `${policy}\nRevision: ${revision}\n`) },
-    wait: { short: 'Wait for all endpoints to have updated to a given policy revision', usage: '<revision>', ...one, flags: { 'max-wait-time': { type: 'number', usage: 'Wait time in seconds before failing (default 360)' } }, run: waitForRevision },
-  },
-}
-
-async function waitForRevision(parsed: ParsedFlags): Promise<string> {
-  const [wanted, seconds] = [Number(parsed.args[0]), Number(parsed.values.get('max-wait-time')?.[0] ?? 360)]
-  for (const deadline = Date.now() + seconds * 1000; ;) {
-    const behind = (await get<EndpointModel[]>('/v1/endpoint')).filter(({ status }) => status.policy.realized['policy-revision'] < wanted || status.state !== 'ready')
-    if (behind.length === 0) return ''
-    if (Date.now() > deadline) throw new CommandError(`revision ${wanted} was not reached in ${seconds} s by endpoints ${behind.map(({ id, status }) => `${id} (${status.state}, ${status.policy.realized['policy-revision']})`).join(', ')}`)
-    await new Promise((resolve) => setTimeout(resolve, 250))
-  }
 }
 
 const numeric = { numeric: { type: 'bool', short: 'n', usage: 'Do not resolve IDs' } } as const

@@ -58,7 +58,7 @@ export function revnatTable(services: ServiceSpec[]): string {
 
 export function ipcacheTable(entries: { ip: string; identity: number; node?: string }[]): string {
   if (entries.length === 0) return 'No entries found.\n'
-  return mapTable(['IP PREFIX/ADDRESS', 'IDENTITY'], [...entries].sort((a, b) => byIP(a.ip, b.ip)).map(({ ip, identity, node }) => [`${ip}/32`, [`${identity} ${node ?? '0.0.0.0'}`]]))
+  return mapTable(['IP PREFIX/ADDRESS', 'IDENTITY'], [...entries].sort((a, b) => byIP(a.ip, b.ip)).map(({ ip, identity, node }) => [ip.includes('/') ? ip : `${ip}/32`, [`${identity} ${node ?? '0.0.0.0'}`]]))
 }
 
 /** The host's own addresses are entries with id 0. */

@@ -13,3 +13,15 @@ export function range(cidr: string): { first: number; last: number } {
 
 /** The router's address of a pod CIDR: the one after the network's. */
 export const firstAddress = (cidr: string): string => toIP(range(cidr).first + 1)
+
+/** Whether every address of one prefix is in the other. */
+export function contains(outer: string, inner: string): boolean {
+  const [a, b] = [range(outer), range(inner)]
+  return a.first <= b.first && b.last <= a.last
+}
+
+/** `10.9.1.7/16` and `10.9.1.7` as 10.9.0.0/16 and 10.9.1.7/32. Throws on what isn't an IPv4 prefix or address. */
+export function normalized(cidr: string): string {
+  const full = cidr.includes('/') ? cidr : `${cidr}/32`
+  return `${toIP(range(full).first)}/${full.split('/')[1]!}`
+}

@@ -11,12 +11,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseElf, type ElfObject } from './elf.ts'
 import { TRACE_POINT, TRACE_STATE } from './events.ts'
 import { requireFeatures } from './probe.ts'
-import { Lab, type Agent, type Helper, type LabNode, type Pod } from './testing/lab.ts'
+import { Lab, OUTSIDE, type Agent, type Helper, type LabNode, type Pod } from './testing/lab.ts'
 import type { ConntrackEntry, Datapath, ServiceSpec } from './types.ts'
 
 const bpf = path.join(import.meta.dirname, '../../bpf')
 const FAULTS = ['POLICY_FORGETS_DROP', 'TUNNEL_BYPASS', 'SERVICE_ONE_BACKEND', 'MONITOR_LOSES_DROPS', 'NO_REVERSE_NAT', 'WRONG_VNI', 'WRONG_DROP_REASON',
-  'SWAPPED_IDENTITIES']
+  'SWAPPED_IDENTITIES', 'SHORTEST_PREFIX_WINS', 'EGRESS_NOT_ENFORCED', 'REPLIES_DENIED', 'FORGETS_AFFINITY', 'NODEPORT_LOCAL_ONLY', 'FRAGMENTS_PASS', 'NO_RELATED']
 
 function compile(folder: string, fault?: string): string {
   const object = path.join(folder, `lash${fault ?? ''}.o`)
@@ -25,23 +25,23 @@ function compile(folder: string, fault?: string): string {
   return object
 }
 
-interface World { lab: Lab; n1: LabNode; n2: LabNode; a1: Agent; a2: Agent; client: Pod; near: Pod; far: Pod }
+interface World { lab: Lab; n1: LabNode; n2: LabNode; a1: Agent; a2: Agent; client: Pod; near: Pod; far: Pod; /** Namespace of the machine outside. */ outside: string }
 
 /** Two nodes; client and near on the first, far on the second; each pod and each host serves on port 8080. */
 async function world(objectFile: string, debug = false): Promise<World> {
   const lab = new Lab()
   try {
     const n1 = lab.node(1, objectFile, debug), n2 = lab.node(2, objectFile, debug)
-    lab.wire(n1, n2)
+    const outside = lab.wire(n1, n2)
     const [a1, a2] = [await n1.start(), await n2.start()]
     const [client, near, far] = [await n1.addPod(10, 1010), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
     await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
     for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
     await a1.call('upsertTunnel', { prefix: n2.config.podCIDR, node: n2.config.nodeIPv4 })
     await a2.call('upsertTunnel', { prefix: n1.config.podCIDR, node: n1.config.nodeIPv4 })
-    await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [n2.netns, 'host2']]
+    await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [n2.netns, 'host2'], [outside, 'outside']]
       .map(([netns, name]) => lab.helper(netns!, 'serve', name!, '8080')))
-    return { lab, n1, n2, a1, a2, client, near, far }
+    return { lab, n1, n2, a1, a2, client, near, far, outside }
   } catch (error) {
     await lab.close()
     throw error
@@ -222,6 +222,165 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     })
   })
 
+  describe('policy by prefixes', () => {
+    const LOCAL = 65_536
+    const prefixes = { '10.9.0.0/16': LOCAL, '10.9.2.0/24': LOCAL + 1, '10.9.2.128/25': LOCAL + 2 }
+    beforeAll(async () => { for (const [prefix, identity] of Object.entries(prefixes)) await w.a1.call('upsertCIDR', prefix, identity) })
+    afterAll(async () => {
+      await w.a1.call('setPolicy', 10, {})
+      await w.a1.call('setPolicy', 11, {})
+      for (const prefix of Object.keys(prefixes)) await w.a1.call('deleteCIDR', prefix)
+    })
+    const reached = async (netns: string, ip: string, address?: string): Promise<boolean> => (await w.lab.run(netns, 'tcp', ip, '8080', '0', ...(address === undefined ? [] : [address]))).reply !== undefined
+
+    test('are listed as they are in the maps', async () => {
+      expect(await w.a1.call('listCIDRs')).toEqual(expect.arrayContaining(Object.entries(prefixes).map(([prefix, identity]) => ({ prefix, identity }))))
+    })
+
+    test('egress: the longest that has the address counts, and the world is what is in none', async () => {
+      await w.a1.call('setPolicy', 10, { egress: [LOCAL, LOCAL + 2].map((identity) => ({ identity, port: 0, protocol: 'ANY' })) })
+      expect(await Promise.all([...OUTSIDE.more, OUTSIDE.ip].map((ip) => reached(w.client.netns, ip)))).toEqual([true, false, true, false])
+      expect(await w.a1.event({ type: 'drop', reason: 133, source: 10, dstIdentity: LOCAL + 1 })).toBeDefined()
+      expect(await w.a1.event({ type: 'drop', reason: 133, source: 10, dstIdentity: 2 })).toBeDefined()
+      await w.a1.call('deleteCIDR', '10.9.2.0/24')
+      expect(await reached(w.client.netns, '10.9.2.1')).toBe(true)
+      await w.a1.call('upsertCIDR', '10.9.2.0/24', LOCAL + 1)
+      await w.a1.call('setPolicy', 10, {})
+    })
+
+    test('ingress: of who sent it, the cluster\'s own addresses excepted', async () => {
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: LOCAL + 1, port: 8080, protocol: 'TCP' }] })
+      expect(await Promise.all(OUTSIDE.more.map((from) => reached(w.outside, w.near.ip, from)))).toEqual([false, true, false])
+      expect(await w.a1.event({ type: 'drop', reason: 133, source: 11, srcIdentity: LOCAL })).toBeDefined()
+      expect(await reached(w.client.netns, w.near.ip)).toBe(false)
+      await w.a1.call('setPolicy', 11, {})
+    })
+
+    test('ICMP is told by its type', async () => {
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 1010, port: 13, protocol: 'ICMP' }] })
+      expect(await w.lab.run(w.client.netns, 'ping', w.near.ip)).toEqual({ error: 'timeout' })
+      await w.a1.call('setPolicy', 11, { ingress: [{ identity: 1010, port: 8, protocol: 'ICMP' }] })
+      expect(await w.lab.run(w.client.netns, 'ping', w.near.ip)).toMatchObject({ reply: 'type 0' })
+    })
+
+    test('an update keeps what both allow, all the while', async () => {
+      const both = { identity: 1010, port: 8080, protocol: 'TCP' }
+      await w.a1.call('setPolicy', 11, { ingress: [both] })
+      const stream = await w.lab.helper(w.client.netns, 'stream', w.near.ip, '8080')
+      const drops = (): number => w.a1.events.filter((event) => event.type === 'drop' && event.source === 11).length
+      const before = drops()
+      for (let i = 0; i < 40; i++) await w.a1.call('setPolicy', 11, { ingress: [both, { identity: 2000 + i, port: i + 1, protocol: 'UDP' }] })
+      await w.a1.call('setPolicy', 11, {})
+      await w.a1.call('setPolicy', 11, { ingress: [both] })
+      const lines = stream.lines.length
+      expect((await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).reply).toBeDefined()
+      await expect.poll(() => stream.lines.length).toBeGreaterThan(lines)
+      expect(drops()).toBe(before)
+      stream.stop()
+    })
+  })
+
+  describe('a service at the nodes\' own addresses', () => {
+    const port = 30080
+    beforeAll(async () => {
+      for (const agent of [w.a1, w.a2]) {
+        for (const [i, node] of [w.n1, w.n2].entries()) {
+          const frontend = { ip: node.config.nodeIPv4, port, protocol: 'TCP' as const }
+          await agent.call('upsertService', { id: 30 + i, frontend, backends: [w.near, w.far].map(({ ip }) => ({ ip, port: 8080 })) } satisfies ServiceSpec)
+        }
+      }
+      // As the control plane has it on every node.
+      await w.a1.call('upsertIPCache', w.n2.config.nodeIPv4, { identity: 1 })
+      await w.a2.call('upsertIPCache', w.n1.config.nodeIPv4, { identity: 1 })
+    })
+
+    test.each(['n1', 'n2'] as const)('is answered at %s by the backends of both nodes, to pods, hosts and the world', async (at) => {
+      const { lab, n1, n2, client, far, outside } = w
+      for (const [who, netns] of Object.entries({ outside, host1: n1.netns, host2: n2.netns, client: client.netns, far: far.netns })) {
+        const answers = await Promise.all(Array.from({ length: 10 }, () => lab.run(netns, 'tcp', w[at].config.nodeIPv4, String(port))))
+        expect(answers.map(({ from, error }) => error ?? from), who).toEqual(answers.map(() => `${w[at].config.nodeIPv4}:${port}`))
+        expect(new Set(answers.map(({ reply }) => reply?.split(' ')[0])), who).toEqual(new Set(['near', 'far']))
+      }
+    })
+
+    test('keeps the client\'s address, by which policy tells it', async () => {
+      const { lab, n1, outside, far } = w
+      await w.a2.call('upsertCIDR', '10.9.2.0/24', 65_600)
+      await w.a2.call('setPolicy', 10, { ingress: [{ identity: 65_600, port: 0, protocol: 'ANY' }] })
+      await w.a1.call('upsertService', { id: 30, frontend: { ip: n1.config.nodeIPv4, port, protocol: 'TCP' }, backends: [{ ip: far.ip, port: 8080 }] })
+      const ask = (address: string) => lab.run(outside, 'tcp', n1.config.nodeIPv4, String(port), '0', address)
+      expect(await ask('10.9.2.1')).toEqual({ reply: 'far 10.9.2.1', from: `${n1.config.nodeIPv4}:${port}` })
+      expect(await ask('10.9.1.1')).toEqual({ error: 'timeout' })
+      expect(await w.a2.event({ type: 'drop', reason: 133, source: 10, srcIdentity: 2 })).toBeDefined()
+      await w.a2.call('setPolicy', 10, {})
+      await w.a2.call('deleteCIDR', '10.9.2.0/24')
+    })
+
+    test('leaves the host\'s own ports alone', async () => {
+      expect(await w.lab.run(w.outside, 'tcp', w.n1.config.nodeIPv4, '8080')).toMatchObject({ reply: `host1 ${OUTSIDE.ip}` })
+      expect(await w.lab.run(w.outside, 'bigudp', w.n1.config.nodeIPv4, '8080')).toMatchObject({ reply: `host1 ${OUTSIDE.ip}` })
+    })
+  })
+
+  test('a service with affinity sends a client to one backend, others to theirs, and forgets with time', async () => {
+    const spec = { ...service(40, '10.96.0.40', 'TCP', [w.near.ip, 8080], [w.far.ip, 8080]), affinity: 2 }
+    await w.a1.call('upsertService', spec)
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 40)).toEqual(spec)
+    const ask = async (netns: string): Promise<string | undefined> => (await w.lab.run(netns, 'tcp', '10.96.0.40', '80')).reply?.split(' ')[0]
+    const first = await ask(w.client.netns)
+    expect(['near', 'far']).toContain(first)
+    for (let i = 0; i < 7; i++) expect(await ask(w.client.netns)).toBe(first)
+    const gone = first === 'near' ? w.near : w.far
+    const other = first === 'near' ? w.far : w.near
+    await w.a1.call('upsertService', { ...spec, backends: [{ ip: other.ip, port: 8080 }] })
+    expect(await ask(w.client.netns)).toBe(first === 'near' ? 'far' : 'near')
+    await w.a1.call('upsertService', spec)
+    expect(gone.ip).not.toBe(other.ip)
+    // Past its time a client is anybody again: of twelve that wait, not all come to one.
+    const seen = new Set<string | undefined>()
+    await expect.poll(async () => { await new Promise((resolve) => setTimeout(resolve, 3100)); seen.add(await ask(w.client.netns)); return seen.size }, { timeout: 45_000, interval: 0 }).toBe(2)
+    await w.a1.call('deleteService', spec.frontend)
+  })
+
+  test('a backend\'s weight is its share', async () => {
+    const spec = { id: 41, frontend: { ip: '10.96.0.41', port: 80, protocol: 'UDP' as const }, backends: [{ ip: w.near.ip, port: 8080, weight: 3 }, { ip: w.far.ip, port: 8080 }] }
+    await w.a1.call('upsertService', spec)
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 41)).toEqual(spec)
+    await w.a1.call('deleteService', spec.frontend)
+    expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 41)).toBeUndefined()
+  })
+
+  test('a connection outlives its backend\'s place in the service; new ones go elsewhere', async () => {
+    await w.a1.call('upsertService', service(42, '10.96.0.42', 'TCP', [w.near.ip, 8080]))
+    const stream = await w.lab.helper(w.client.netns, 'stream', '10.96.0.42', '80')
+    await w.a1.call('upsertService', service(42, '10.96.0.42', 'TCP', [w.far.ip, 8080]))
+    const lines = stream.lines.length
+    await expect.poll(() => stream.lines.length).toBeGreaterThan(lines + 3)
+    expect(new Set(stream.lines)).toEqual(new Set([`near ${w.client.ip}`]))
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.42', '80')).toMatchObject({ reply: `far ${w.client.ip}` })
+    stream.stop()
+  })
+
+  test('fragments are dropped as that, the first too, and none arrives', async () => {
+    const seen = w.a1.events.length
+    const inside = await w.lab.helper(w.near.netns, 'sniff', 'eth0')
+    expect(await w.lab.run(w.client.netns, 'bigudp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+    await expect.poll(() => w.a1.events.slice(seen).filter((event) => event.type === 'drop' && event.reason === 157 && event.source === 10).length).toBe(3)
+    expect(inside.lines.slice(1)).toEqual([])
+    inside.stop()
+  })
+
+  test('a router\'s "fragmentation needed" reaches the pod that it concerns, past its policy', async () => {
+    execFileSync('ip', ['-n', w.outside, 'link', 'add', 'narrow', 'type', 'bridge'])
+    execFileSync('ip', ['-n', w.outside, 'link', 'set', 'narrow', 'mtu', '1280', 'up'])
+    execFileSync('ip', ['-n', w.outside, 'route', 'add', '10.9.9.0/24', 'dev', 'narrow'])
+    execFileSync('ip', ['netns', 'exec', w.outside, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
+    await w.a1.call('setPolicy', 10, { ingress: [] })
+    expect(await w.lab.run(w.client.netns, 'unfragmented', '10.9.9.9', '8080')).toEqual({ error: 'EMSGSIZE' })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 10, state: TRACE_STATE.related, srcIdentity: 2 })).toBeDefined()
+    await w.a1.call('setPolicy', 10, {})
+  })
+
   test('what isn\'t there is dropped as unknown, and IPv6 as unsupported', async () => {
     expect(await w.lab.run(w.client.netns, 'tcp', '10.244.1.200', '80')).toEqual({ error: 'timeout' })
     expect(await w.a1.event({ type: 'drop', reason: 150, source: 10 })).toBeDefined()
@@ -299,7 +458,7 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     await w.a1.call('uninstall')
     expect(execFileSync('ip', ['-n', w.n1.netns, '-o', 'link'], { encoding: 'utf8' }).split('\n').map((line) => line.split(/[:@] ?/)[1]).filter(Boolean))
       .toEqual(['lo', 'eth1'])
-    expect(execFileSync('ip', ['-n', w.n1.netns, 'route'], { encoding: 'utf8' }).trim().split('\n')).toEqual([expect.stringContaining('192.168.77.0/24 dev eth1')])
+    expect(execFileSync('ip', ['-n', w.n1.netns, 'route', 'show', 'root', '192.168.0.0/16'], { encoding: 'utf8' }).trim().split('\n')).toEqual([expect.stringContaining('192.168.77.0/24 dev eth1')])
     expect(fs.readdirSync(w.n1.config.bpffs).filter((name) => !name.endsWith('.debug'))).toEqual([]) // those are the kernel's
   })
 })
@@ -309,36 +468,64 @@ describe.skipIf(process.getuid?.() !== 0)('seeded faults', { timeout: 120_000 },
   beforeAll(() => { folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-faults-')) })
   afterAll(() => fs.rmSync(folder, { recursive: true }))
 
+  const allow = (...identities: number[]) => identities.map((identity) => ({ identity, port: 0, protocol: 'ANY' as const }))
+
   /** What the outside sees of each fault. */
-  async function symptoms({ lab, a1, a2, client, near, far }: World): Promise<Record<string, unknown>> {
-    const vip = '10.96.0.10'
-    await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends: [near, far].map(({ ip }) => ({ ip, port: 8080 })) })
-    const overlay = await lab.run(client.netns, 'tcp', far.ip, '8080')
+  async function symptoms({ lab, n1, a1, a2, client, near, far, outside }: World): Promise<Record<string, unknown>> {
+    const vip = '10.96.0.10', backends = [near, far].map(({ ip }) => ({ ip, port: 8080 }))
+    const reaches = async (netns: string, ip: string, port = '8080'): Promise<boolean> => (await lab.run(netns, 'tcp', ip, port)).reply !== undefined
+    const answering = async (ip: string): Promise<number> => new Set((await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', ip, '80')))).flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size
+    await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends })
+    await a1.call('upsertService', { id: 2, frontend: { ip: '10.96.0.11', port: 80, protocol: 'TCP' }, backends, affinity: 600 })
+    await a1.call('upsertService', { id: 3, frontend: { ip: n1.config.nodeIPv4, port: 30080, protocol: 'TCP' }, backends: backends.slice(1) })
+    const overlay = await reaches(client.netns, far.ip)
     const arrived = await a2.event({ type: 'trace', point: TRACE_POINT.fromOverlay })
-    const answers = await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', vip, '80')))
+    const found = await answering(vip), affine = await answering('10.96.0.11')
+    const nodePort = await reaches(outside, n1.config.nodeIPv4, '30080')
+    const from = a1.events.length
+    await lab.run(client.netns, 'bigudp', near.ip, '8080')
+    const fragment = await a1.event({ type: 'drop', source: 10 }, from)
+
+    await a1.call('setPolicy', 10, { ingress: [] })
+    const replied = await reaches(client.netns, near.ip)
+    const refused = await lab.run(client.netns, 'udp', near.ip, '999')
+    await a1.call('setPolicy', 10, {})
+    for (const [prefix, identity] of [['10.9.0.0/16', 65_536], ['10.9.2.0/24', 65_537]] as const) await a1.call('upsertCIDR', prefix, identity)
+    await a1.call('setPolicy', 10, { egress: allow(65_536) })
+    const prefixes = [await reaches(client.netns, '10.9.1.1'), await reaches(client.netns, '10.9.2.1'), await reaches(client.netns, OUTSIDE.ip)]
+    await a1.call('setPolicy', 10, {})
+
+    const before = a1.events.length
     await a1.call('setPolicy', 11, { ingress: [] })
-    const denied = await lab.run(client.netns, 'tcp', near.ip, '8080')
-    const drop = await a1.event({ type: 'drop' })
-    const metrics = await a1.call<ReturnType<Datapath['metrics']>>('metrics')
+    const denied = !await reaches(client.netns, near.ip)
+    const drop = await a1.event({ type: 'drop', source: 11 }, before)
     return {
-      overlay: overlay.reply !== undefined, vni: arrived?.type === 'trace' ? arrived.srcIdentity : undefined,
-      backends: new Set(answers.flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size,
-      denied: denied.reply === undefined, counted: metrics.some(({ reason }) => reason === 133),
-      drop: drop?.type === 'drop' ? [drop.reason, drop.srcIdentity, drop.dstIdentity] : undefined,
+      overlay, vni: arrived?.type === 'trace' ? arrived.srcIdentity : undefined, backends: found, affine, nodePort, fragment: fragment?.type === 'drop' ? fragment.reason : undefined,
+      replied, refused: refused.error, prefixes, denied, drop: drop?.type === 'drop' ? [drop.reason, drop.srcIdentity, drop.dstIdentity] : undefined,
     }
   }
 
-  const healthy = { overlay: true, vni: 1010, backends: 2, denied: true, counted: true, drop: [133, 1010, 1011] }
+  const healthy = {
+    overlay: true, vni: 1010, backends: 2, affine: 1, nodePort: true, fragment: 157, replied: true, refused: 'recvmsg ECONNREFUSED', prefixes: [true, false, false], denied: true, drop: [133, 1010, 1011],
+  }
   test.each([
     ['none', {}],
-    ['POLICY_FORGETS_DROP', { denied: false, counted: false, drop: undefined }],
-    ['TUNNEL_BYPASS', { vni: undefined }],
+    ['POLICY_FORGETS_DROP', { denied: false, drop: undefined, prefixes: [true, true, true] }],
+    // A node port's backends elsewhere are reached through the tunnel too, as the world.
+    ['TUNNEL_BYPASS', { vni: undefined, nodePort: false }],
     ['SERVICE_ONE_BACKEND', { backends: 1 }],
-    ['MONITOR_LOSES_DROPS', { drop: undefined }],
-    ['NO_REVERSE_NAT', { backends: 0 }],
-    ['WRONG_VNI', { vni: 1011 }],
-    ['WRONG_DROP_REASON', { drop: [150, 1010, 1011] }],
+    ['MONITOR_LOSES_DROPS', { drop: undefined, fragment: undefined }],
+    ['NO_REVERSE_NAT', { backends: 0, affine: 0, nodePort: false }],
+    ['WRONG_VNI', { vni: 1011, nodePort: false }],
+    ['WRONG_DROP_REASON', { drop: [150, 1010, 1011], fragment: 150 }],
     ['SWAPPED_IDENTITIES', { vni: 0, drop: [133, 1011, 1010] }],
+    ['SHORTEST_PREFIX_WINS', { prefixes: [true, true, false] }],
+    ['EGRESS_NOT_ENFORCED', { prefixes: [true, true, true] }],
+    ['REPLIES_DENIED', { replied: false }],
+    ['FORGETS_AFFINITY', { affine: 2 }],
+    ['NODEPORT_LOCAL_ONLY', { nodePort: false }],
+    ['FRAGMENTS_PASS', { fragment: 135 }],
+    ['NO_RELATED', { refused: 'timeout' }],
   ])('%s changes what it says and nothing else', async (fault, changes) => {
     expect(fault === 'none' || FAULTS.includes(fault)).toBe(true)
     const w = await world(compile(folder, fault === 'none' ? undefined : fault))

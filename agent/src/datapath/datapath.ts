@@ -1,8 +1,10 @@
 import fs from 'node:fs'
 import type { BpfMap } from './bpf.ts'
+import { CIDRMap } from './cidrs.ts'
 import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { parsePrefix } from './address.ts'
+import { detachNode } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG } from './layouts.ts'
@@ -15,6 +17,7 @@ import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
   ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry,
 } from './types.ts'
+import { acceptOwnAddresses } from './sysctl.ts'
 import { uninstallDatapath } from './uninstall.ts'
 
 /** The datapath once its programs are loaded and attached; made by openDatapath. */
@@ -32,6 +35,7 @@ export class LoadedDatapath implements Datapath {
   private readonly services: ServiceMaps
   private readonly tunnels: TunnelMap
   private readonly ipcache: IPCacheMap
+  private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
@@ -45,9 +49,10 @@ export class LoadedDatapath implements Datapath {
     this.plainRouting = options.includes('plain-routing')
     this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'))
     this.policies = new PolicyMap(this.map('cilium_policy'))
-    this.services = new ServiceMaps(this.map('cilium_lb4_services'), this.map('cilium_lb4_reverse_nat'), this.map('cilium_lb4_backends'))
+    this.services = new ServiceMaps(this.map('cilium_lb4_services'), this.map('cilium_lb4_reverse_nat'), this.map('cilium_lb4_backends'), this.map('cilium_lb4_affinity'))
     this.tunnels = new TunnelMap(this.map('cilium_tunnel_map'), parsePrefix(config.podCIDR).bits)
     this.ipcache = new IPCacheMap(this.map('cilium_ipcache'))
+    this.cidrs = new CIDRMap(this.map('cilium_cidr'), this.map('cilium_config'))
     this.conntrack = this.map('cilium_ct4_global')
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
@@ -137,6 +142,18 @@ export class LoadedDatapath implements Datapath {
     this.ipcache.delete(ip)
   }
 
+  upsertCIDR(prefix: string, identity: number): void {
+    this.cidrs.upsert(prefix, identity)
+  }
+
+  deleteCIDR(prefix: string): void {
+    this.cidrs.delete(prefix)
+  }
+
+  listCIDRs(): { prefix: string; identity: number }[] {
+    return this.cidrs.list()
+  }
+
   upsertTunnel(entry: TunnelEntry): void {
     this.tunnels.upsert(entry)
     if (this.plainRouting) withNetlink((netlink) => setRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
@@ -185,6 +202,7 @@ export class LoadedDatapath implements Datapath {
   }
 
   collectConntrack(): number {
+    this.services.collectAffinities()
     return collectConntrack(this.conntrack)
   }
 
@@ -202,7 +220,9 @@ export class LoadedDatapath implements Datapath {
     const links = withNetlink(listLinks)
     for (const entry of this.endpoints.pods()) {
       const link = linkOf(entry, links)
-      if (link !== undefined) attachEndpoint(link.ifindex, this.program)
+      if (link === undefined) continue
+      acceptOwnAddresses(link.name)
+      attachEndpoint(link.ifindex, this.program)
     }
   }
 
@@ -222,6 +242,7 @@ export class LoadedDatapath implements Datapath {
   uninstall(): void {
     if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
     this.close()
+    detachNode(this.config.nodeDevice)
     uninstallDatapath(this.config.bpffs)
   }
 }

@@ -1,7 +1,7 @@
 /** The node's own devices: the cilium_host/cilium_net pair, through which the host reaches pods and services, and the overlay. */
 import { randomMac } from './address.ts'
-import { addAddress, addVeth, addVxlan, deleteLink, getLink, requireLink, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
-import { disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
+import { addAddress, addVeth, addVxlan, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { acceptOwnAddresses, disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
 import type { Netlink } from './netlink.ts'
 import type { DatapathConfig } from './types.ts'
 
@@ -36,6 +36,7 @@ function ensureOverlay(netlink: Netlink, port: number, mtu: number): Link {
 function prepare(device: string): void {
   disableIPv6(device)
   disableReversePathFilter(device)
+  acceptOwnAddresses(device)
 }
 
 /** Makes what isn't there, and brings what is to the configuration. */
@@ -50,6 +51,25 @@ export function ensureDevices(config: DatapathConfig): NodeDevices {
     for (const prefix of new Set([config.podCIDR, config.clusterCIDR, config.serviceCIDR])) setRoute(netlink, { prefix, link: host, source })
     setRoute(netlink, { prefix: `${LOOPBACK_ADDRESS}/32`, link: host })
     return { host, overlay: ensureOverlay(netlink, config.vxlanPort, config.mtu) }
+  })
+}
+
+/** Where clients outside ask for services at this node's addresses, and where this node itself does. */
+const nodeHooks = (device: string): [device: string, direction: 'ingress' | 'egress'][] => [[device, 'ingress'], ['lo', 'egress']]
+
+export function attachNode(device: string, program: { name: string; fd: number }): void {
+  withNetlink((netlink) => {
+    for (const [name, direction] of nodeHooks(device)) setFilter(netlink, requireLink(netlink, name).ifindex, direction, program)
+  })
+}
+
+/** The qdisc stays: others may have programs there. */
+export function detachNode(device: string): void {
+  withNetlink((netlink) => {
+    for (const [name, direction] of nodeHooks(device)) {
+      const link = getLink(netlink, name)
+      if (link !== undefined) deleteFilter(netlink, link.ifindex, direction)
+    }
   })
 }
 

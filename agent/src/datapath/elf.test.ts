@@ -37,8 +37,8 @@ describe.skipIf(clang === undefined)('the compiled object', () => {
 
   test('has the programs, maps and license that the loader looks for', () => {
     expect(object.programs.map(({ name, section }) => [name, section])).toEqual([
-      ['from_container', 'tc/from_container'], ['from_host', 'tc/from_host'], ['from_overlay', 'tc/from_overlay'],
-      ['lb4', 'tail/0'], ['egress4', 'tail/1'], ['deliver4', 'tail/2'], ['to_stack4', 'tail/3'],
+      ['from_container', 'tc/from_container'], ['from_host', 'tc/from_host'], ['from_netdev', 'tc/from_netdev'], ['from_overlay', 'tc/from_overlay'],
+      ['lb4', 'tail/0'], ['identify4', 'tail/4'], ['egress4', 'tail/1'], ['deliver4', 'tail/2'], ['to_stack4', 'tail/3'],
     ])
     expect(object.license).toBe('GPL')
     expect(object.options).toEqual([])

@@ -6,7 +6,7 @@ import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, decodeEndpoint, encodeEndpoint, u32Key, type EndpointValue } from './layouts.ts'
 import { inNetns, openNetns } from './netns.ts'
 import { addAddress, addVeth, deleteLink, getLink, listLinks, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
-import { disableIPv6, disableReversePathFilter } from './sysctl.ts'
+import { acceptOwnAddresses, disableIPv6, disableReversePathFilter } from './sysctl.ts'
 import type { EndpointLink, EndpointSpec } from './types.ts'
 
 export interface EndpointEntry extends EndpointValue { ip: string }
@@ -80,6 +80,7 @@ export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): End
       }))
       disableIPv6(near.name)
       disableReversePathFilter(near.name)
+      acceptOwnAddresses(near.name)
       // Before it is up: nothing may pass unseen. The program drops until the endpoint is in its maps.
       setFilter(netlink, near.ifindex, 'ingress', settings.program)
       setUp(netlink, near)

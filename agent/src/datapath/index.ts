@@ -1,9 +1,10 @@
 /** lash's datapath: the BPF object in agent/bpf, put to work without libbpf, bpftool or iproute2, from Linux 4.9 to the newest. */
 import fs from 'node:fs'
 import { openPinFolder } from './bpffs.ts'
+import { prefixLengths } from './cidrs.ts'
 import { cpus } from './cpus.ts'
 import { LoadedDatapath } from './datapath.ts'
-import { ensureDevices } from './devices.ts'
+import { attachNode, ensureDevices } from './devices.ts'
 import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError } from './errors.ts'
 import { encodeConfig, u32Key } from './layouts.ts'
@@ -43,13 +44,16 @@ export async function openDatapath(config: DatapathConfig, options: { stats?: bo
   const maps = openMaps(object, folder, possible)
   const programs = loadPrograms(object, maps, folder, possible, options.stats)
   const devices = ensureDevices(config)
-  maps.get('cilium_config')?.update(u32Key(0), encodeConfig({ ...config, hostIfindex: devices.host.ifindex, overlayIfindex: devices.overlay.ifindex }))
+  const cidrs = maps.get('cilium_cidr')
+  const settings = { ...config, hostIfindex: devices.host.ifindex, overlayIfindex: devices.overlay.ifindex, prefixLengths: cidrs === undefined ? 0 : prefixLengths(cidrs) }
+  maps.get('cilium_config')?.update(u32Key(0), encodeConfig(settings))
   const datapath = new LoadedDatapath(config, maps, programs, object.options)
   datapath.setHostAddresses([...new Set([config.routerIPv4, config.nodeIPv4, ...withNetlink(listAddresses)])])
   withNetlink((netlink) => {
     setFilter(netlink, devices.host.ifindex, 'egress', programs.entry('from_host'))
     setFilter(netlink, devices.overlay.ifindex, 'ingress', programs.entry('from_overlay'))
   })
+  attachNode(config.nodeDevice, programs.entry('from_netdev'))
   datapath.attachKnownEndpoints()
   programs.commit()
   return datapath

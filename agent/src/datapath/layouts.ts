@@ -14,11 +14,11 @@ function protocolName(number: number): Protocol {
 
 export const u32Key = (value: number): Buffer => { const b = Buffer.alloc(4); b.writeUInt32LE(value); return b }
 
-export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: string; hostIfindex: number; overlayIfindex: number }
+export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: string; hostIfindex: number; overlayIfindex: number; /** Of the prefixes in cilium_cidr: bit n - 1 for /n. */ prefixLengths: number }
 
 export function encodeConfig(config: ConfigValue): Buffer {
   const pod = parsePrefix(config.podCIDR), cluster = parsePrefix(config.clusterCIDR)
-  return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex)])
+  return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex), u32Key(config.prefixLengths)])
 }
 
 export const ENDPOINT_FLAG = { host: 1, enforceIngress: 2, enforceEgress: 4 } as const
@@ -78,20 +78,21 @@ export function decodeServiceKey(bytes: Buffer): ServiceKey {
   return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), slave: bytes.readUInt16LE(6), protocol: bytes.readUInt8(8) === PROTOCOL_NUMBER.UDP ? 'UDP' : 'TCP' }
 }
 
-/** A service (slave 0: count, no target) or one of its backends. */
-export interface ServiceValue { ip: string; port: number; count: number; revnat: number }
+/** A service (slave 0: count and affinity in seconds, no target) or one of its backends. */
+export interface ServiceValue { ip: string; port: number; count: number; revnat: number; affinity: number }
 
 export function encodeServiceValue(service: ServiceValue): Buffer {
-  const bytes = Buffer.alloc(12)
+  const bytes = Buffer.alloc(16)
   ipv4Bytes(service.ip).copy(bytes)
   bytes.writeUInt16BE(service.port, 4)
   bytes.writeUInt16LE(service.count, 6)
   bytes.writeUInt16LE(service.revnat, 8)
+  bytes.writeUInt32LE(service.affinity, 12)
   return bytes
 }
 
 export function decodeServiceValue(bytes: Buffer): ServiceValue {
-  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), count: bytes.readUInt16LE(6), revnat: bytes.readUInt16LE(8) }
+  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), count: bytes.readUInt16LE(6), revnat: bytes.readUInt16LE(8), affinity: bytes.readUInt32LE(12) }
 }
 
 /** Value of cilium_lb4_reverse_nat. */
@@ -107,6 +108,11 @@ export function encodeBackendKey(ip: string, port: number, revnat: number): Buff
   const bytes = encodeReverseNat(ip, port)
   bytes.writeUInt16LE(revnat, 6)
   return bytes
+}
+
+/** Of cilium_lb4_affinity: whose service it is, and when (CLOCK_MONOTONIC in seconds) its client came last. */
+export function decodeAffinity(key: Buffer, value: Buffer): { revnat: number; lastUsed: number } {
+  return { revnat: key.readUInt16LE(4), lastUsed: value.readUInt32LE(8) }
 }
 
 const CT_FLAG = { in: 1, service: 4 } as const

@@ -4,8 +4,8 @@ import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.t
 import { DatapathError, systemError } from './errors.ts'
 import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type Attribute, type Refusal, type Reply } from './netlink.ts'
 
-const { EEXIST, ENODEV, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44 } as const
+const { EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
+const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
 const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, netnsFd: 28 } as const
 const INFO = { kind: 1, data: 2 } as const
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
@@ -149,6 +149,7 @@ export function deleteRoute(netlink: Netlink, route: Route): void {
 }
 
 const CLSACT = { handle: 0xffff0000, parent: 0xfffffff1, ingress: 0xfffffff2, egress: 0xfffffff3 } as const
+const FILTER = { handle: 1, priority1AllProtocols: (1 << 16) | 0x0300 } as const
 
 function tcmsg(ifindex: number, handle: number, parent: number, info = 0): Buffer {
   const header = Buffer.alloc(20)
@@ -170,9 +171,9 @@ export function addQdisc(netlink: Netlink, ifindex: number, kind: 'clsact' | 'in
 function addFilter(netlink: Netlink, ifindex: number, parent: number, program: { name: string; fd: number }): void {
   const TCA_KIND = 1, TCA_OPTIONS = 2
   const TCA_BPF = { fd: 6, name: 7, flags: 8 } as const
-  const PRIORITY_1_ETH_P_ALL = (1 << 16) | 0x0300, HANDLE = 1, DIRECT_ACTION = 1
+  const DIRECT_ACTION = 1
   expect(`attaching BPF program ${program.name} to interface ${ifindex}`, netlink.request(RTM.newFilter, NLM_F.create | NLM_F.replace,
-    tcmsg(ifindex, HANDLE, parent, PRIORITY_1_ETH_P_ALL),
+    tcmsg(ifindex, FILTER.handle, parent, FILTER.priority1AllProtocols),
     [[TCA_KIND, text('bpf')], [TCA_OPTIONS, [[TCA_BPF.fd, u32(program.fd)], [TCA_BPF.name, text(program.name)], [TCA_BPF.flags, u32(DIRECT_ACTION)]]]]))
 }
 
@@ -183,4 +184,11 @@ export const addIngressFilter = (netlink: Netlink, ifindex: number, program: { n
 export function setFilter(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress', program: { name: string; fd: number }): void {
   addQdisc(netlink, ifindex)
   addFilter(netlink, ifindex, CLSACT[direction], program)
+}
+
+/** Detaches what setFilter attached, if it is there. */
+export function deleteFilter(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress'): void {
+  const TCA_KIND = 1
+  expect(`detaching the BPF program of interface ${ifindex}`,
+    netlink.request(RTM.delFilter, 0, tcmsg(ifindex, FILTER.handle, CLSACT[direction], FILTER.priority1AllProtocols), [[TCA_KIND, text('bpf')]]), ENOENT, EINVAL)
 }

@@ -1,19 +1,39 @@
 /** Services and their backends in the load-balancer maps. */
 import type { BpfMap } from './bpf.ts'
 import {
-  decodeServiceKey, decodeServiceValue, encodeBackendKey, encodeReverseNat, encodeServiceKey, encodeServiceValue, u32Key, type ServiceValue,
+  decodeAffinity, decodeServiceKey, decodeServiceValue, encodeBackendKey, encodeReverseNat, encodeServiceKey, encodeServiceValue, u32Key, type ServiceValue,
 } from './layouts.ts'
+import { monotonicSeconds } from './conntrack.ts'
 import type { Backend, ServiceSpec } from './types.ts'
+
+/** A backend's slots: as many as it weighs. Spread round, so that the first few are not all of one. */
+function slots(backends: Backend[]): Backend[] {
+  const most = Math.max(1, ...backends.map(({ weight = 1 }) => weight))
+  return Array.from({ length: most }, (_, round) => backends.filter(({ weight = 1 }) => weight > round)).flat().map(({ ip, port }) => ({ ip, port }))
+}
+
+/** Slots as backends, in the order of their first; a weight other than 1 is told. */
+function weighed(list: Backend[]): Backend[] {
+  const counts = new Map<string, Backend & { weight: number }>()
+  for (const { ip, port } of list) {
+    const known = counts.get(`${ip}:${port}`)
+    if (known === undefined) counts.set(`${ip}:${port}`, { ip, port, weight: 1 })
+    else known.weight++
+  }
+  return [...counts.values()].map(({ weight, ...backend }) => (weight === 1 ? backend : { ...backend, weight }))
+}
 
 export class ServiceMaps {
   private readonly services: BpfMap
   private readonly reverseNat: BpfMap
   private readonly backends: BpfMap
+  private readonly affinities: BpfMap
 
-  constructor(services: BpfMap, reverseNat: BpfMap, backends: BpfMap) {
+  constructor(services: BpfMap, reverseNat: BpfMap, backends: BpfMap, affinities: BpfMap) {
     this.services = services
     this.reverseNat = reverseNat
     this.backends = backends
+    this.affinities = affinities
   }
 
   private slot(frontend: ServiceSpec['frontend'], slave: number): ServiceValue | undefined {
@@ -30,13 +50,14 @@ export class ServiceMaps {
   }
 
   /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. */
-  upsert({ id, frontend, backends }: ServiceSpec): void {
+  upsert({ id, frontend, backends: wanted, affinity = 0 }: ServiceSpec): void {
+    const backends = slots(wanted)
     const old = this.slot(frontend, 0)
     const oldBackends = this.backendsOf(frontend, old?.count ?? 0)
     this.reverseNat.update(u32Key(id), encodeReverseNat(frontend.ip, frontend.port))
     for (const backend of backends) this.backends.update(encodeBackendKey(backend.ip, backend.port, id), u32Key(1))
-    backends.forEach((backend, i) => this.setSlot(frontend, i + 1, { ...backend, count: 0, revnat: id }))
-    this.setSlot(frontend, 0, { ip: '0.0.0.0', port: 0, count: backends.length, revnat: id })
+    backends.forEach((backend, i) => this.setSlot(frontend, i + 1, { ...backend, count: 0, revnat: id, affinity: 0 }))
+    this.setSlot(frontend, 0, { ip: '0.0.0.0', port: 0, count: backends.length, revnat: id, affinity })
     for (let slave = backends.length + 1; slave <= (old?.count ?? 0); slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
     if (old === undefined) return
     const kept = (backend: Backend): boolean => old.revnat === id && backends.some(({ ip, port }) => ip === backend.ip && port === backend.port)
@@ -56,8 +77,18 @@ export class ServiceMaps {
   list(): ServiceSpec[] {
     return this.services.entries().flatMap(([keyBytes, valueBytes]) => {
       const { slave, ...frontend } = decodeServiceKey(keyBytes)
-      const { count, revnat } = decodeServiceValue(valueBytes)
-      return slave === 0 ? [{ id: revnat, frontend, backends: this.backendsOf(frontend, count) }] : []
+      const { count, revnat, affinity } = decodeServiceValue(valueBytes)
+      return slave === 0 ? [{ id: revnat, frontend, backends: weighed(this.backendsOf(frontend, count)), ...(affinity === 0 ? {} : { affinity }) }] : []
     }).sort((a, b) => a.id - b.id)
+  }
+
+  /** Forgets the affinities that are past their time, or of services that are gone. */
+  collectAffinities(): void {
+    const now = monotonicSeconds()
+    const seconds = new Map(this.list().map(({ id, affinity = 0 }) => [id, affinity]))
+    for (const [key, value] of this.affinities.entries()) {
+      const { revnat, lastUsed } = decodeAffinity(key, value)
+      if (lastUsed + (seconds.get(revnat) ?? 0) < now) this.affinities.delete(key)
+    }
   }
 }

@@ -17,6 +17,11 @@ export function disableIPv6(device: string): void {
   if (fs.existsSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`)) setSysctl(`ipv6/conf/${device}/disable_ipv6`, '1')
 }
 
+/** Answers of services at the node's addresses come in from it by a device on their way to clients outside, with such an address as their source. */
+export function acceptOwnAddresses(device: string): void {
+  setSysctl(`ipv4/conf/${device}/accept_local`, '1')
+}
+
 /** Replies leave by other ways than packets came. */
 export function disableReversePathFilter(device: string): void {
   setSysctl(`ipv4/conf/${device}/rp_filter`, '0')

@@ -29,7 +29,7 @@ export interface DatapathConfig {
 
 export type Protocol = 'TCP' | 'UDP' | 'ICMP' | 'ANY'
 
-/** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol; identity 0 means every identity. */
+/** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol, of ICMP the port is the type; identity 0 means every identity. */
 export interface PolicyAllow { identity: number; port: number; protocol: Protocol }
 
 export interface EndpointSpec {
@@ -47,12 +47,15 @@ export interface EndpointSpec {
 
 export interface EndpointLink { hostInterface: string; ifindex: number; mac: string; nodeMac: string }
 
-export interface Backend { ip: string; port: number }
+/** `weight` (default 1) is how many of the service's slots it has. */
+export interface Backend { ip: string; port: number; weight?: number }
 export interface ServiceSpec {
   /** Reverse-translation index, unique a frontend, 1..65535. */
   id: number
   frontend: { ip: string; port: number; protocol: 'TCP' | 'UDP' }
   backends: Backend[]
+  /** Seconds that a client keeps its backend after its last new flow; undefined for no affinity. */
+  affinity?: number
 }
 
 export interface TunnelEntry { prefix: string; node: string }
@@ -81,6 +84,10 @@ export interface Datapath {
   /** IP → identity; `node` is the tunnel end for addresses outside this node. */
   upsertIPCache(ip: string, entry: { identity: number; node?: string }): void
   deleteIPCache(ip: string): void
+  /** Prefix outside the cluster → identity. An address has that of the longest prefix it is in; in none it is the world. Addresses of the ipcache go first. */
+  upsertCIDR(prefix: string, identity: number): void
+  deleteCIDR(prefix: string): void
+  listCIDRs(): { prefix: string; identity: number }[]
   /** Pod prefix (a node's CIDR) → node IP, for remote nodes; also lets remote node IPs be reached through the tunnel. */
   upsertTunnel(entry: TunnelEntry): void
   deleteTunnel(prefix: string): void
@@ -94,7 +101,7 @@ export interface Datapath {
   /** From the endpoint map; this host's own addresses are in it too, with id 0 and ifindex 0. */
   listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
   listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number }[]
-  /** Deletes expired conntrack entries; returns how many. */
+  /** Deletes expired conntrack entries, and session affinities; returns how many of the former. */
   collectConntrack(): number
   metrics(): { reason: number; direction: 'ingress' | 'egress'; packets: number; bytes: number }[]
   /** Stops reading events; programs and maps stay, traffic goes on. */

@@ -1,5 +1,6 @@
 import { createHash, randomInt } from 'node:crypto'
 import type { Datapath } from '../datapath/types.ts'
+import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
 import { reserved } from '../identity/reserved.ts'
 import type { Logger } from '../log.ts'
@@ -45,6 +46,7 @@ export class EndpointManager {
       }
       const endpoint = new Endpoint(record, 'restoring', 'Restoring endpoint from previous cilium instance')
       endpoint.link = link
+      if (hasFault('restart-forgets-policy')) this.#datapath.setPolicy(record.id, {})
       this.#endpoints.set(record.id, endpoint)
       this.#log.info('Restored endpoint', { endpointID: record.id, ipv4: record.ipv4, identity: record.identity, pod: podKey(record) })
     }
@@ -95,7 +97,8 @@ export class EndpointManager {
     const same = !first && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
     if (!same) {
       endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
-      this.#datapath.setPolicy(endpoint.id, policy)
+      if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
+      else this.#datapath.setPolicy(endpoint.id, policy)
     }
     endpoint.policy = policy
     endpoint.policyRevision = revision
@@ -104,6 +107,12 @@ export class EndpointManager {
       this.#changed()
     }
     return !same
+  }
+
+  /** A seeded fault. */
+  #openWindow(endpoint: Endpoint, policy: ResolvedPolicy): void {
+    this.#datapath.setPolicy(endpoint.id, {})
+    setTimeout(() => { if (this.#endpoints.get(endpoint.id) === endpoint && endpoint.policy === policy) this.#datapath.setPolicy(endpoint.id, policy) }, 400)
   }
 
   remove(endpoint: Endpoint, reason: string): void {

@@ -16,6 +16,7 @@ export function toCiliumEndpoint({ record, state, policy }: Endpoint, nodeIPv4: 
     },
     status: {
       id, state, identity: { id: identity, labels: [...labels] }, networking: { addressing: [{ ipv4 }], node: nodeIPv4 },
+      'named-ports': Object.entries(record.namedPorts).map(([key, port]) => ({ name: key.split('/')[0]!, port, protocol: key.split('/')[1]! })).sort((a, b) => (a.name < b.name ? -1 : 1)),
       policy: { ingress: { enforcing: policy.ingress !== undefined }, egress: { enforcing: policy.egress !== undefined } },
     },
   }
@@ -64,5 +65,5 @@ function sameStatus(a: CiliumEndpoint, b: CiliumEndpoint): boolean {
 
 /** The API server sorts keys. */
 function ordered({ status }: CiliumEndpoint): unknown {
-  return [status?.id, status?.state, status?.identity?.id, status?.identity?.labels, status?.networking?.addressing[0]?.ipv4, status?.networking?.node, status?.policy?.ingress.enforcing, status?.policy?.egress.enforcing]
+  return [status?.id, status?.state, status?.identity?.id, status?.identity?.labels, status?.networking?.addressing[0]?.ipv4, status?.networking?.node, (status?.['named-ports'] ?? []).map(({ name, port, protocol }) => [name, port, protocol]), status?.policy?.ingress.enforcing, status?.policy?.egress.enforcing]
 }

@@ -1,7 +1,7 @@
 /** The parts of Kubernetes objects lash reads. Objects come from the API server, which has validated them. */
 export interface ObjectMeta {
   name: string; namespace?: string; uid?: string; resourceVersion?: string; labels?: Record<string, string>
-  creationTimestamp?: string; deletionTimestamp?: string; ownerReferences?: OwnerReference[]
+  generation?: number; creationTimestamp?: string; deletionTimestamp?: string; ownerReferences?: OwnerReference[]
 }
 export interface OwnerReference { apiVersion: string; kind: string; name: string; uid: string }
 export interface KubeObject { apiVersion?: string; kind?: string; metadata: ObjectMeta }
@@ -14,8 +14,13 @@ export interface Pod extends KubeObject {
   spec: { nodeName?: string; hostNetwork?: boolean; containers: { ports?: ContainerPort[] }[] }
   status?: { phase?: string; podIP?: string }
 }
-export interface ServicePort { name?: string; port: number; protocol?: string }
-export interface Service extends KubeObject { spec: { clusterIP?: string; type?: string; ports?: ServicePort[] } }
+export interface ServicePort { name?: string; port: number; nodePort?: number; protocol?: string }
+export interface Service extends KubeObject {
+  spec: {
+    clusterIP?: string; type?: string; externalIPs?: string[]; selector?: Record<string, string>; ports?: ServicePort[]
+    sessionAffinity?: string; sessionAffinityConfig?: { clientIP?: { timeoutSeconds?: number } }
+  }
+}
 export interface Endpoints extends KubeObject { subsets?: { addresses?: { ip: string }[]; ports?: { name?: string; port: number; protocol?: string }[] }[] }
 
 export interface LabelSelector {
@@ -23,7 +28,7 @@ export interface LabelSelector {
   matchExpressions?: { key: string; operator: string; values?: string[] }[]
 }
 export interface NetworkPolicyPeer { podSelector?: LabelSelector; namespaceSelector?: LabelSelector; ipBlock?: { cidr: string; except?: string[] } }
-export interface NetworkPolicyPort { port?: number | string; protocol?: string }
+export interface NetworkPolicyPort { port?: number | string; endPort?: number; protocol?: string }
 export interface NetworkPolicy extends KubeObject {
   spec: {
     podSelector: LabelSelector; policyTypes?: string[]
@@ -32,7 +37,8 @@ export interface NetworkPolicy extends KubeObject {
   }
 }
 /** Contents are checked when it is translated: the CRD's schema lets anything through. */
-export interface CiliumNetworkPolicy extends KubeObject { spec?: unknown; specs?: unknown[] }
+export interface CiliumNetworkPolicy extends KubeObject { spec?: unknown; specs?: unknown[]; status?: { nodes?: Record<string, CiliumPolicyNodeStatus> } }
+export interface CiliumPolicyNodeStatus { ok: boolean; error?: string | null; enforcing: boolean; localPolicyRevision: number; lastUpdated?: string }
 
 export interface CiliumIdentity extends KubeObject { 'security-labels'?: Record<string, string> }
 export interface CiliumEndpoint extends KubeObject {
@@ -40,6 +46,7 @@ export interface CiliumEndpoint extends KubeObject {
     id: number; state: string
     identity?: { id: number; labels: string[] }
     networking?: { addressing: { ipv4: string }[]; node: string }
+    'named-ports'?: { name: string; port: number; protocol: string }[]
     policy?: { ingress: { enforcing: boolean }; egress: { enforcing: boolean } }
   }
 }

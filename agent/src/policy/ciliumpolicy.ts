@@ -2,79 +2,139 @@ import * as z from 'zod/mini'
 import { namespaceLabel, parseLabel } from '../identity/labels.ts'
 import type { CiliumNetworkPolicy } from '../k8s/types.ts'
 import { inNamespace } from './networkpolicy.ts'
-import { policyLabels, type EgressRule, type IngressRule, type Requirement, type Rule, type Selector, type Translation } from './rule.ts'
+import { policyLabels, type EgressRule, type IngressRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
+import { InvalidRule, oneKindOfPeers, toCIDR, toCIDRSet, toEntity, toICMPType, toPort, toProtocol } from './sanitize.ts'
 import { namespaceMetaPrefix } from './selector.ts'
 
 const selector = z.object({
   matchLabels: z.optional(z.record(z.string(), z.string())),
   matchExpressions: z.optional(z.array(z.object({ key: z.string(), operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']), values: z.optional(z.array(z.string())) }))),
 })
-const port = z.union([z.string(), z.number()])
-const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port, protocol: z.optional(z.string()) }))) })))
+const text = z.union([z.string(), z.number()])
 const strings = z.optional(z.array(z.string()))
+const selectors = z.optional(z.array(selector))
+const cidrSet = z.optional(z.array(z.object({ cidr: z.string(), except: strings })))
+const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port: text, protocol: z.optional(z.string()) }))) })))
+const icmps = z.optional(z.array(z.object({ fields: z.array(z.object({ family: z.optional(z.string()), type: text })) })))
+const service = z.object({
+  k8sService: z.optional(z.object({ serviceName: z.string(), namespace: z.optional(z.string()) })),
+  k8sServiceSelector: z.optional(z.object({ selector, namespace: z.optional(z.string()) })),
+})
+const ingress = z.looseObject({ fromEndpoints: selectors, fromRequires: selectors, fromEntities: strings, fromCIDR: strings, fromCIDRSet: cidrSet, toPorts, icmps })
+const egress = z.looseObject({ toEndpoints: selectors, toRequires: selectors, toEntities: strings, toCIDR: strings, toCIDRSet: cidrSet, toServices: z.optional(z.array(service)), toPorts, icmps })
+const label = z.union([z.string(), z.object({ key: z.string(), value: z.optional(z.string()), source: z.optional(z.string()) })])
 const rule = z.looseObject({
-  endpointSelector: selector, description: z.optional(z.string()),
-  ingress: z.optional(z.array(z.looseObject({ fromEndpoints: z.optional(z.array(selector)), fromEntities: strings, fromCIDR: strings, toPorts }))),
-  egress: z.optional(z.array(z.looseObject({ toEndpoints: z.optional(z.array(selector)), toEntities: strings, toCIDR: strings, toPorts }))),
+  endpointSelector: z.optional(selector), description: z.optional(z.string()), labels: z.optional(z.array(label)), ingress: z.optional(z.array(ingress)), egress: z.optional(z.array(egress)),
 })
 type ParsedRule = z.infer<typeof rule>
-type Direction = NonNullable<ParsedRule['ingress']>[number] & NonNullable<ParsedRule['egress']>[number]
+type ParsedSelector = z.infer<typeof selector>
 
-const entities = new Set(['host', 'world', 'cluster', 'all', 'init', 'health', 'none'])
-const understood = new Set(['fromEndpoints', 'fromEntities', 'fromCIDR', 'toEndpoints', 'toEntities', 'toCIDR', 'toPorts'])
+const understood = {
+  rule: new Set(['endpointSelector', 'description', 'labels', 'ingress', 'egress']),
+  ingress: new Set(Object.keys(ingress.shape)), egress: new Set(Object.keys(egress.shape)),
+}
 
-/** A CiliumNetworkPolicy's rules. Gaps: requires, CIDR sets, services, names, L7 rules. Throws when the object doesn't have the form of one. */
+/** A CiliumNetworkPolicy's rules. Not supported: L7 rules, names (toFQDNs). Throws InvalidRule when the object doesn't have the form of one. */
 export function fromCiliumNetworkPolicy(policy: CiliumNetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const specs = [...(policy.spec === undefined ? [] : [policy.spec]), ...(policy.specs ?? [])]
+  if (specs.length === 0) throw new InvalidRule('a CiliumNetworkPolicy must have spec or specs')
   const unsupported: string[] = []
-  const rules = specs.map((spec) => translate(parse(spec), name, namespace, unsupported))
+  const rules = specs.map((spec) => translate(parse(spec), unsupported, {
+    own: (it) => inNamespace(it, namespace), peer: (it) => scoped(it, namespace), namespace, labels: policyLabels(name, namespace),
+  }))
   return { rules, unsupported }
+}
+
+/** Rules that were not applied through Kubernetes: their selectors are of all namespaces. Throws InvalidRule for anything that would not be enforced as it stands. */
+export function fromRules(specs: unknown[]): Rule[] {
+  const unsupported: string[] = []
+  const rules = specs.map((spec) => {
+    const parsed = parse(spec)
+    return translate(parsed, unsupported, { own: (it) => it, peer: (it) => it, namespace: 'default', labels: (parsed.labels ?? []).map(toLabel) })
+  })
+  if (unsupported.length > 0) throw new InvalidRule(unsupported.join('; '))
+  return rules
+}
+
+function toLabel(it: z.infer<typeof label>): RuleLabel {
+  if (typeof it !== 'string') return { key: it.key, value: it.value ?? '', source: it.source ?? '' }
+  return parseLabel(it)
 }
 
 function parse(spec: unknown): ParsedRule {
   const result = rule.safeParse(spec)
-  if (result.success) return result.data
-  throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+  if (!result.success) throw new InvalidRule(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+  if (result.data.endpointSelector === undefined) throw new InvalidRule('rule cannot have nil EndpointSelector')
+  return result.data
 }
 
-function translate(parsed: ParsedRule, name: string, namespace: string, unsupported: string[]): Rule {
-  const result: Rule = { endpointSelector: inNamespace(withSources(parsed.endpointSelector), namespace), labels: policyLabels(name, namespace) }
+interface Scope { own: (it: Selector) => Selector; peer: (it: Selector) => Selector; namespace: string; labels: RuleLabel[] }
+
+function translate(parsed: ParsedRule, unsupported: string[], scope: Scope): Rule {
+  const result: Rule = { endpointSelector: scope.own(withSources(parsed.endpointSelector!)), labels: scope.labels }
   if (parsed.description !== undefined) result.description = parsed.description
-  const direction = (it: Direction, where: string): IngressRule & EgressRule => {
-    const reasons = gaps(it)
-    unsupported.push(...reasons.map((reason) => `${where}: ${reason}`))
-    return reasons.length > 0 ? {} : {
-      ...(it.fromEndpoints === undefined ? {} : { fromEndpoints: it.fromEndpoints.map((peer) => scoped(withSources(peer), namespace)) }),
-      ...(it.toEndpoints === undefined ? {} : { toEndpoints: it.toEndpoints.map((peer) => scoped(withSources(peer), namespace)) }),
-      ...copy(it, 'fromEntities'), ...copy(it, 'toEntities'), ...copy(it, 'fromCIDR'), ...copy(it, 'toCIDR'),
-      ...(it.toPorts === undefined ? {} : { toPorts: it.toPorts.map(({ ports = [] }) => ({ ports: ports.map(toPort) })) }),
-    }
+  unsupported.push(...strangers(parsed, understood.rule, 'rule'))
+  // Sanitized even where a part is not supported: what is wrong is told first.
+  const whole = <T extends object>(it: { toPorts?: z.infer<typeof toPorts> }, side: 'ingress' | 'egress', rule: T): T => {
+    const gaps = [...strangers(it, understood[side], side), ...(it.toPorts ?? []).flatMap(({ ports: _, ...other }) => Object.keys(other).map((key) => `${side}: toPorts.${key} is not supported`))]
+    unsupported.push(...gaps)
+    return gaps.length > 0 ? {} as T : rule
   }
-  if (parsed.ingress !== undefined && parsed.ingress.length > 0) result.ingress = parsed.ingress.map((it) => direction(it as Direction, 'ingress'))
-  if (parsed.egress !== undefined && parsed.egress.length > 0) result.egress = parsed.egress.map((it) => direction(it as Direction, 'egress'))
+  if (parsed.ingress !== undefined && parsed.ingress.length > 0) result.ingress = parsed.ingress.map((it) => whole(it, 'ingress', toIngress(it, scope)))
+  if (parsed.egress !== undefined && parsed.egress.length > 0) result.egress = parsed.egress.map((it) => whole(it, 'egress', toEgress(it, scope)))
   return result
 }
 
-const copy = <K extends string>(from: Partial<Record<K, string[] | undefined>>, key: K): Partial<Record<K, string[]>> => (from[key] === undefined ? {} : { [key]: from[key] }) as Partial<Record<K, string[]>>
+const strangers = (it: object, known: Set<string>, where: string): string[] => Object.keys(it).filter((key) => !known.has(key)).map((key) => `${where}: ${key} is not supported`)
 
-function toPort({ port, protocol }: { port: string | number; protocol?: string | undefined }) {
-  return { port: String(port), protocol: (protocol?.toUpperCase() ?? 'ANY') as 'TCP' | 'UDP' | 'ANY' }
+function toIngress(it: z.infer<typeof ingress>, { peer }: Scope): IngressRule {
+  oneKindOfPeers({ FromEndpoints: it.fromEndpoints?.length ?? 0, FromCIDR: it.fromCIDR?.length ?? 0, FromCIDRSet: it.fromCIDRSet?.length ?? 0, FromEntities: it.fromEntities?.length ?? 0 })
+  const selected = (list: ParsedSelector[]) => list.map((one) => peer(withSources(one)))
+  return defined({
+    fromEndpoints: it.fromEndpoints && selected(it.fromEndpoints), fromRequires: it.fromRequires && selected(it.fromRequires), fromEntities: it.fromEntities?.map(toEntity),
+    fromCIDR: it.fromCIDR?.map(toCIDR), fromCIDRSet: it.fromCIDRSet?.map(toCIDRSet), ...ports(it),
+  })
 }
 
-function gaps(it: Direction): string[] {
-  const found = Object.keys(it).filter((key) => !understood.has(key)).map((key) => `${key} is not supported`)
-  for (const entity of [...(it.fromEntities ?? []), ...(it.toEntities ?? [])]) if (!entities.has(entity)) found.push(`unknown entity ${entity}`)
-  for (const cidr of [...(it.fromCIDR ?? []), ...(it.toCIDR ?? [])]) if (cidr !== '0.0.0.0/0' && !cidr.endsWith('/32')) found.push(`CIDR ${cidr} is not supported`)
-  for (const { ports = [], ...other } of it.toPorts ?? []) {
-    found.push(...Object.keys(other).map((key) => `toPorts.${key} is not supported`))
-    for (const port of ports) if (!['TCP', 'UDP', 'ANY'].includes(toPort(port).protocol)) found.push(`protocol ${port.protocol} is not supported`)
-  }
-  return found
+function toEgress(it: z.infer<typeof egress>, { peer, namespace }: Scope): EgressRule {
+  oneKindOfPeers({
+    ToEndpoints: it.toEndpoints?.length ?? 0, ToCIDR: it.toCIDR?.length ?? 0, ToCIDRSet: it.toCIDRSet?.length ?? 0, ToEntities: it.toEntities?.length ?? 0, ToServices: it.toServices?.length ?? 0,
+  })
+  const selected = (list: ParsedSelector[]) => list.map((one) => peer(withSources(one)))
+  return defined({
+    toEndpoints: it.toEndpoints && selected(it.toEndpoints), toRequires: it.toRequires && selected(it.toRequires), toEntities: it.toEntities?.map(toEntity),
+    toCIDR: it.toCIDR?.map(toCIDR), toCIDRSet: it.toCIDRSet?.map(toCIDRSet), toServices: it.toServices?.map((one) => toService(one, namespace)), ...ports(it),
+  })
 }
+
+function ports(it: { toPorts?: z.infer<typeof toPorts>; icmps?: z.infer<typeof icmps> }): Pick<IngressRule, 'toPorts' | 'icmps'> {
+  return defined({
+    toPorts: it.toPorts?.map(({ ports = [] }) => ({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) })),
+    icmps: it.icmps?.map(({ fields }) => ({ fields: fields.map(({ family = 'IPv4', type }) => {
+      if (family !== 'IPv4') throw new InvalidRule(`unsupported ICMP family: ${family}`)
+      return { type: toICMPType(type) }
+    }) })),
+  })
+}
+
+function toService({ k8sService, k8sServiceSelector }: z.infer<typeof service>, namespace: string): ServiceReference {
+  return defined({
+    k8sService: k8sService && { serviceName: k8sService.serviceName, namespace: k8sService.namespace ?? namespace },
+    k8sServiceSelector: k8sServiceSelector && defined({ selector: clean(k8sServiceSelector.selector), namespace: k8sServiceSelector.namespace }),
+  })
+}
+
+/** Without the keys whose value is undefined. */
+function defined<T extends object>(it: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(it).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }
+}
+
+const clean = ({ matchLabels, matchExpressions }: ParsedSelector): Selector =>
+  ({ ...(matchLabels === undefined ? {} : { matchLabels }), ...(matchExpressions === undefined ? {} : { matchExpressions: matchExpressions as Requirement[] }) })
 
 /** Keys without a source match labels of any source. */
-function withSources({ matchLabels, matchExpressions }: z.infer<typeof selector>): Selector {
+function withSources({ matchLabels, matchExpressions }: ParsedSelector): Selector {
   const sourced = (key: string) => (parseLabel(key).source === '' ? `any:${key}` : key)
   return {
     ...(matchLabels === undefined ? {} : { matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [sourced(key), value])) }),

@@ -1,11 +1,12 @@
 import { namespaceLabel } from '../identity/labels.ts'
 import type { LabelSelector, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '../k8s/types.ts'
-import { policyLabels, type EgressRule, type IngressRule, type PortRule, type Requirement, type Rule, type Selector, type Translation } from './rule.ts'
+import { policyLabels, type CIDRRule, type EgressRule, type IngressRule, type PortRule, type Requirement, type Rule, type Selector, type Translation } from './rule.ts'
+import { toCIDRSet } from './sanitize.ts'
 import { namespaceMetaPrefix } from './selector.ts'
 
-type Peers = { endpoints: Selector[]; cidrs: string[] } | undefined
+type Peers = { endpoints: Selector[]; cidrs: CIDRRule[] } | undefined
 
-/** A NetworkPolicy as one rule. Gaps: ipBlock other than 0.0.0.0/0 (the world) or a single address; `except`; endPort; SCTP. */
+/** A NetworkPolicy as one rule. Addresses of pods and nodes are in no ipBlock, as in Cilium. Not supported: IPv6 blocks, endPort, SCTP. */
 export function fromNetworkPolicy(policy: NetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const { podSelector, ingress, egress, policyTypes = ['Ingress', ...(egress === undefined ? [] : ['Egress'])] } = policy.spec
@@ -14,13 +15,13 @@ export function fromNetworkPolicy(policy: NetworkPolicy): Translation {
   if (policyTypes.includes('Ingress')) {
     rule.ingress = withDefaultDeny((ingress ?? []).map((it): IngressRule => {
       const [peers, ports] = [toPeers(it.from, namespace, unsupported), toPorts(it.ports, unsupported)]
-      return { ...(peers === undefined ? everyone('fromEndpoints', ports) : { fromEndpoints: peers.endpoints, ...cidrs('fromCIDR', peers.cidrs) }), ...ports }
+      return { ...(peers === undefined ? everyone('fromEndpoints', ports) : { fromEndpoints: peers.endpoints, ...cidrs('fromCIDRSet', peers.cidrs) }), ...ports }
     }))
   }
   if (policyTypes.includes('Egress')) {
     rule.egress = withDefaultDeny((egress ?? []).map((it): EgressRule => {
       const [peers, ports] = [toPeers(it.to, namespace, unsupported), toPorts(it.ports, unsupported)]
-      return { ...(peers === undefined ? everyone('toEndpoints', ports) : { toEndpoints: peers.endpoints, ...cidrs('toCIDR', peers.cidrs) }), ...ports }
+      return { ...(peers === undefined ? everyone('toEndpoints', ports) : { toEndpoints: peers.endpoints, ...cidrs('toCIDRSet', peers.cidrs) }), ...ports }
     }))
   }
   return { rules: [rule], unsupported }
@@ -29,16 +30,15 @@ export function fromNetworkPolicy(policy: NetworkPolicy): Translation {
 /** An empty rule allows nobody: it is what makes a policy without rules deny. */
 const withDefaultDeny = <T extends object>(rules: T[]): T[] => (rules.length === 0 ? [{} as T] : rules)
 const everyone = (key: string, ports: object): object => ('toPorts' in ports ? {} : { [key]: [{}] })
-const cidrs = (key: string, list: string[]): object => (list.length === 0 ? {} : { [key]: list })
+const cidrs = (key: string, list: CIDRRule[]): object => (list.length === 0 ? {} : { [key]: list })
 
 function toPeers(peers: NetworkPolicyPeer[] | undefined, namespace: string, unsupported: string[]): Peers {
   if (peers === undefined || peers.length === 0) return undefined
   const found: Peers = { endpoints: [], cidrs: [] }
   for (const { podSelector, namespaceSelector, ipBlock } of peers) {
     if (ipBlock !== undefined) {
-      const { cidr, except = [] } = ipBlock
-      if (except.length === 0 && (cidr === '0.0.0.0/0' || cidr.endsWith('/32'))) found.cidrs.push(cidr)
-      else unsupported.push(`ipBlock ${cidr}${except.length === 0 ? '' : ` except ${except.join(', ')}`}`)
+      if (ipBlock.cidr.includes(':')) unsupported.push(`ipBlock ${ipBlock.cidr}: IPv6`)
+      else found.cidrs.push(toCIDRSet(ipBlock))
       continue
     }
     const pods = toSelector(podSelector ?? {}, 'k8s:')
@@ -49,7 +49,8 @@ function toPeers(peers: NetworkPolicyPeer[] | undefined, namespace: string, unsu
 
 function toPorts(ports: NetworkPolicyPort[] | undefined, unsupported: string[]): { toPorts?: PortRule[] } {
   if (ports === undefined || ports.length === 0) return {}
-  const list = ports.flatMap(({ port, protocol = 'TCP' }) => {
+  const list = ports.flatMap(({ port, endPort, protocol = 'TCP' }) => {
+    if (endPort !== undefined && endPort !== port) { unsupported.push(`port range ${port}-${endPort}`); return [] }
     if (protocol === 'TCP' || protocol === 'UDP') return [{ port: String(port ?? 0), protocol } as const]
     unsupported.push(`port protocol ${protocol}`)
     return []

@@ -4,13 +4,13 @@ import { reservedIdentities } from '../identity/reserved.ts'
 import type { NetworkPolicy } from '../k8s/types.ts'
 import { fromCiliumNetworkPolicy } from './ciliumpolicy.ts'
 import { fromNetworkPolicy } from './networkpolicy.ts'
-import { resolvePolicy, type World } from './resolve.ts'
+import { prefixesOf, resolvePolicy, type World } from './resolve.ts'
 import type { Rule } from './rule.ts'
 
 const pod = (app: string, namespace = 'default'): Labels => podLabels({ namespace, labels: { app } })
 const identities = new Map<number, Labels>([...reservedIdentities.map(({ id, labels }) => [id, labels] as const), [1000, pod('server')], [1001, pod('client')], [1002, pod('client', 'other')], [1003, pod('else')]])
 const world = (rules: Rule[], more: Partial<World> = {}): World => ({
-  rules, identities, mode: 'default', identityOfIP: (ip) => (ip === '10.244.0.7' ? 1003 : undefined),
+  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
   namespaceLabels: (name) => ({ default: { team: 'red' }, other: { team: 'blue' } })[name], ...more,
 })
 const server = { labels: pod('server'), namedPorts: new Map([['http/TCP', 8080]]) }
@@ -42,10 +42,26 @@ describe('a NetworkPolicy', () => {
     expect(show(resolve(knp({ podSelector, ingress: [{ ports: [{ port: 'http' }, { port: 53, protocol: 'UDP' }, { port: 'nope' }] }] })).ingress)).toEqual(['0 53/UDP', '0 8080/TCP'])
   })
 
-  it('knows the world and known addresses, and tells what it does not', () => {
-    const policy = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '10.244.0.7/32' } }, { ipBlock: { cidr: '10.0.0.0/8', except: ['10.1.0.0/16'] } }] }] })
-    expect(show(resolve(policy).ingress)).toEqual(['2 0/ANY', '1003 0/ANY'])
-    expect(policy.unsupported).toEqual(['ipBlock 10.0.0.0/8 except 10.1.0.0/16'])
+  it('tells prefixes by the identities they are given, exceptions left out', () => {
+    const policy = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.1.0.0/16'] } }] }] })
+    const prefixes = prefixesOf([pod('server')], { ...world(policy.rules) })
+    expect([...prefixes]).toEqual(['10.0.0.0/8', '10.1.0.0/16'])
+    expect([...prefixesOf([pod('else')], world(policy.rules))]).toEqual([])
+    const cidrs = new Map([[70_000, '10.0.0.0/8'], [70_001, '10.1.0.0/16'], [70_002, '10.1.2.0/24'], [70_003, '10.2.0.0/16'], [70_004, '11.0.0.0/8']])
+    expect(show(resolve(policy, { cidrs }).ingress)).toEqual(['70000 0/ANY', '70003 0/ANY'])
+    const world0 = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] } }] }] })
+    expect(show(resolve(world0, { cidrs }).ingress)).toEqual(['2 0/ANY', '70004 0/ANY'])
+  })
+
+  it('tells what it can not', () => {
+    const policy = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: 'fd00::/8' } }], ports: [{ port: 80, endPort: 90 }] }] })
+    expect(resolve(policy)).toEqual({ ingress: [] })
+    expect(policy.unsupported).toEqual(['ipBlock fd00::/8: IPv6', 'port range 80-90'])
+  })
+
+  it('finds the number of a peer\'s named port at the peer', () => {
+    const policy = knp({ podSelector, policyTypes: ['Egress'], egress: [{ to: [{ podSelector: { matchLabels: { app: 'client' } } }], ports: [{ port: 'http' }] }] })
+    expect(show(resolve(policy).egress)).toEqual(['1001 8081/TCP', '1001 8082/TCP'])
   })
 
   it('enforces egress when it has it', () => {
@@ -73,6 +89,38 @@ describe('a CiliumNetworkPolicy', () => {
     expect(from(['all'])).toEqual(['0 0/ANY'])
     expect(from(['cluster'])).toEqual(['1 0/ANY', '3 0/ANY', '4 0/ANY', '5 0/ANY', '1000 0/ANY', '1001 0/ANY', '1002 0/ANY', '1003 0/ANY'])
   })
+
+  it('counts prefixes to the world, and takes hold of them by their labels', () => {
+    const cidrs = new Map([[70_000, '10.0.0.0/8']])
+    const from = (rule: object) => show(resolve(cnp({ endpointSelector, ingress: [rule] }), { cidrs }).ingress)
+    expect(from({ fromEntities: ['world'] })).toEqual(['2 0/ANY', '70000 0/ANY'])
+    expect(from({ fromEndpoints: [{ matchLabels: { 'reserved:world': '' } }] })).toEqual(['2 0/ANY', '70000 0/ANY'])
+    expect(from({ fromCIDR: ['10.1.2.3/8'] })).toEqual(['70000 0/ANY'])
+  })
+
+  it('knows services that lead out of the cluster', () => {
+    const policy = cnp({ endpointSelector, egress: [{ toServices: [{ k8sService: { serviceName: 'db' } }], toPorts: [{ ports: [{ port: 5432, protocol: 'tcp' }] }] }] })
+    const more = { cidrs: new Map([[70_000, '10.9.1.1/32']]), serviceAddresses: (it: object) => (JSON.stringify(it) === '{"k8sService":{"serviceName":"db","namespace":"default"}}' ? ['10.9.1.1'] : []) }
+    expect([...prefixesOf([pod('server')], { ...world(policy.rules), ...more })]).toEqual(['10.9.1.1/32'])
+    expect(show(resolve(policy, more).egress)).toEqual(['70000 5432/TCP'])
+  })
+
+  it('limits whom other rules let in by what is required', () => {
+    const rules = [...cnp({ endpointSelector, ingress: [{ fromEndpoints: [{ matchExpressions: [{ key: 'app', operator: 'Exists' }] }] }] }).rules, ...cnp({ endpointSelector, ingress: [{ fromRequires: [{ matchLabels: { app: 'client' } }] }] }).rules]
+    expect(show(resolve({ rules }).ingress)).toEqual(['1001 0/ANY'])
+  })
+
+  it('tells ICMP by its type', () => expect(show(resolve(cnp({ endpointSelector, ingress: [{ fromEntities: ['all'], icmps: [{ fields: [{ type: 8 }] }] }] })).ingress)).toEqual(['0 8/ICMP']))
+
+  it.each([
+    [{ ingress: [{ toPorts: [{ ports: [{ port: '99999' }] }] }] }, 'Unable to parse port: strconv.ParseUint: parsing "99999": value out of range'],
+    [{ ingress: [{ toPorts: [{ ports: [{ port: '0' }] }] }] }, 'Port cannot be 0'],
+    [{ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'SCTP' }] }] }] }, 'invalid protocol "SCTP", must be { tcp | udp | any }'],
+    [{ ingress: [{ fromCIDR: ['10.0.0.0/33'] }] }, 'Unable to parse CIDR "10.0.0.0/33": not an IPv4 prefix such as 10.9.0.0/16'],
+    [{ egress: [{ toCIDRSet: [{ cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] }] }] }, 'allow CIDR prefix 10.0.0.0/8 does not contain exclude CIDR prefix 11.0.0.0/16'],
+    [{ egress: [{ toEntities: ['moon'] }] }, 'unsupported entity: moon'],
+    [{ ingress: [{ fromEndpoints: [{}], fromEntities: ['world'] }] }, 'Combining FromEndpoints and FromEntities is not supported yet'],
+  ])('is refused with the reason: %j', (spec, reason) => expect(() => cnp({ endpointSelector, ...spec })).toThrow(reason))
 
   it('denies by an empty rule', () => expect(resolve(cnp({ endpointSelector, ingress: [{}] }))).toEqual({ ingress: [] }))
 

@@ -3,34 +3,74 @@ import { keyOf } from '../k8s/informer.ts'
 import type { CiliumNetworkPolicy, KubeObject, NetworkPolicy } from '../k8s/types.ts'
 import { fromCiliumNetworkPolicy } from './ciliumpolicy.ts'
 import { fromNetworkPolicy } from './networkpolicy.ts'
-import { labelText, type Rule, type Translation } from './rule.ts'
+import { labelText, type Rule, type RuleLabel, type Translation } from './rule.ts'
 
 export interface PolicyEvent { subtype: 'Policy updated' | 'Policy deleted'; message: { labels: string[]; revision: number; rule_count: number } }
-interface Entry { version: string; rules: Rule[] }
+/** `error`: why the version that Kubernetes has is not, or not wholly, in force. */
+interface Entry { version: string; rules: Rule[]; revision: number; error?: string }
+/** Where rules that Kubernetes knows nothing of outlive the agent. */
+export interface RuleStore { load(): Rule[]; save(rules: Rule[]): void }
+
+/** Cluster policies as this agent sees them. `enforcing`: rules are in force, if only those of an earlier version. */
+export interface PolicyState { revision: number; enforcing: boolean; error?: string }
 
 /** All rules in force, and their revision, which grows by one with every policy that comes, changes or goes. */
 export class PolicyRepository {
   readonly #entries = new Map<string, Entry>()
   readonly #log: Logger
+  readonly #store: RuleStore | undefined
+  #imported: Rule[]
+  #pending: PolicyEvent[] = []
   #revision = 1
-  constructor(log: Logger) { this.#log = log }
+
+  constructor(log: Logger, store?: RuleStore) {
+    this.#log = log
+    this.#store = store
+    this.#imported = store?.load() ?? []
+  }
 
   get revision(): number { return this.#revision }
-  get rules(): Rule[] { return [...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, { rules }]) => rules) }
+  get rules(): Rule[] { return [...[...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, { rules }]) => rules), ...this.#imported] }
 
-  /** Takes the cluster's policies over; returns what changed, as the monitor tells it. */
+  /** What became of a CiliumNetworkPolicy; undefined for one not seen yet. */
+  stateOf(policy: CiliumNetworkPolicy): PolicyState | undefined {
+    const entry = this.#entries.get(`CiliumNetworkPolicy/${keyOf(policy)}`)
+    if (entry === undefined || entry.version !== versionOf(policy)) return undefined
+    return { revision: entry.revision, enforcing: entry.rules.length > 0, ...(entry.error === undefined ? {} : { error: entry.error }) }
+  }
+
+  /** Adds rules that were not applied through Kubernetes; returns the revision they are in. */
+  add(rules: Rule[]): number {
+    this.#keep([...this.#imported, ...rules])
+    this.#pending.push(this.#event('Policy updated', rules))
+    return this.#revision
+  }
+
+  /** Deletes the imported rules that have all of these labels, every one if none is given; returns how many. */
+  remove(labels: RuleLabel[]): number {
+    const goes = (rule: Rule) => labels.every((wanted) => rule.labels.some((label) => sameLabel(label, wanted)))
+    const gone = this.#imported.filter(goes)
+    if (gone.length === 0) return 0
+    this.#keep(this.#imported.filter((rule) => !goes(rule)))
+    this.#pending.push(this.#event('Policy deleted', gone))
+    return gone.length
+  }
+
+  /** Takes the cluster's policies over; returns what changed since the last call, as the monitor tells it. */
   update(networkPolicies: NetworkPolicy[], ciliumPolicies: CiliumNetworkPolicy[]): PolicyEvent[] {
-    const events: PolicyEvent[] = []
+    const events = this.#pending
+    this.#pending = []
     const seen = new Set<string>()
     const take = <T extends KubeObject>(kind: string, policies: T[], translate: (policy: T) => Translation) => {
       for (const policy of policies) {
         const key = `${kind}/${keyOf(policy)}`
-        const version = `${policy.metadata.uid}/${policy.metadata.resourceVersion}`
         seen.add(key)
-        if (this.#entries.get(key)?.version === version) continue
-        const rules = this.#translate(key, () => translate(policy))
-        this.#entries.set(key, { version, rules })
-        events.push({ subtype: 'Policy updated', message: { labels: labelsOf(rules), revision: ++this.#revision, rule_count: rules.length } })
+        const old = this.#entries.get(key)
+        if (old?.version === versionOf(policy)) continue
+        const { rules, error } = this.#translate(key, () => translate(policy), old)
+        const event = this.#event('Policy updated', rules)
+        this.#entries.set(key, { version: versionOf(policy), rules, revision: event.message.revision, ...(error === undefined ? {} : { error }) })
+        events.push(event)
       }
     }
     take('NetworkPolicy', networkPolicies, fromNetworkPolicy)
@@ -38,22 +78,38 @@ export class PolicyRepository {
     for (const [key, { rules }] of this.#entries) {
       if (seen.has(key)) continue
       this.#entries.delete(key)
-      events.push({ subtype: 'Policy deleted', message: { labels: labelsOf(rules), revision: ++this.#revision, rule_count: rules.length } })
+      events.push(this.#event('Policy deleted', rules))
     }
     return events
   }
 
-  /** What can't be understood is told once, and leaves the policy without rules when nothing of it can be. */
-  #translate(key: string, translate: () => Translation): Rule[] {
+  #keep(rules: Rule[]): void {
+    this.#store?.save(rules)
+    this.#imported = rules
+  }
+
+  #event(subtype: PolicyEvent['subtype'], rules: Rule[]): PolicyEvent {
+    return { subtype, message: { labels: labelsOf(rules), revision: ++this.#revision, rule_count: rules.length } }
+  }
+
+  /** Told once a version. What can't be understood at all leaves the earlier version in force. */
+  #translate(key: string, translate: () => Translation, old: Entry | undefined): { rules: Rule[]; error?: string } {
     try {
       const { rules, unsupported } = translate()
-      if (unsupported.length > 0) this.#log.warning('Policy has parts that lash does not support; they allow nothing', { policy: key, unsupported: unsupported.join('; ') })
-      return rules
+      if (unsupported.length === 0) return { rules }
+      const error = `${unsupported.join('; ')}; rules that have it allow nothing`
+      this.#log.warning('Policy has parts that lash does not support; they allow nothing', { policy: key, unsupported: unsupported.join('; ') })
+      return { rules, error }
     } catch (error) {
-      this.#log.error('Unable to understand policy, it is not in force: correct it and apply it again', { policy: key, error: messageOf(error) })
-      return []
+      const kept = old === undefined ? 'it is not in force' : 'its earlier version stays in force'
+      this.#log.error(`Unable to understand policy, ${kept}: correct it and apply it again`, { policy: key, error: messageOf(error) })
+      return { rules: old?.rules ?? [], error: messageOf(error) }
     }
   }
 }
 
+/** The API server counts `generation` up for changes of what a policy says only, so that its status is no new version. */
+const versionOf = ({ metadata: { uid, generation, resourceVersion } }: KubeObject): string => `${uid}/${generation ?? resourceVersion}`
+
+const sameLabel = (a: RuleLabel, b: RuleLabel): boolean => a.key === b.key && a.value === b.value && (b.source === '' || b.source === 'any' || a.source === b.source)
 const labelsOf = (rules: Rule[]): string[] => [...new Set(rules.flatMap(({ labels }) => labels.map(labelText)))]

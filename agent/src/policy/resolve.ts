@@ -1,7 +1,8 @@
+import { contains } from '../cluster/cidr.ts'
 import type { PolicyAllow, Protocol } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
-import type { PortRule, Rule, Selector } from './rule.ts'
+import { egressPeers, ingressPeers, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
 import { matches, selectsAll, type NamespaceLabels } from './selector.ts'
 
 export type EnforcementMode = 'default' | 'always' | 'never'
@@ -10,9 +11,13 @@ export type EnforcementMode = 'default' | 'always' | 'never'
 export interface World {
   rules: Rule[]
   identities: ReadonlyMap<number, Labels>
+  /** Prefixes that have an identity of their own: those of `prefixesOf`, or more. */
+  cidrs: ReadonlyMap<number, string>
   namespaceLabels: NamespaceLabels
-  /** The identity that an address has, where one is known. */
-  identityOfIP: (ip: string) => number | undefined
+  /** Addresses behind a service that was given its Endpoints by hand. */
+  serviceAddresses: (service: ServiceReference) => string[]
+  /** Ports that pods of an identity name, `http/TCP` → 8080. Pods may differ. */
+  namedPorts: (identity: number) => ReadonlyMap<string, readonly number[]>
   mode: EnforcementMode
 }
 export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's containers. */ namedPorts: ReadonlyMap<string, number> }
@@ -20,48 +25,69 @@ export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's
 export interface ResolvedPolicy { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
 
 const anyone = 0
+const everywhere = '0.0.0.0/0'
 
+const selecting = (rules: Rule[], labels: Labels, namespaceLabels: NamespaceLabels): Rule[] => rules.filter((rule) => matches(rule.endpointSelector, labels, namespaceLabels))
+
+/** What the rules allow a pod. A rule for a direction, even an empty one, is what enforces it. */
 export function resolvePolicy(subject: Subject, world: World): ResolvedPolicy {
   if (world.mode === 'never') return {}
-  const selecting = world.rules.filter((rule) => matches(rule.endpointSelector, subject.labels, world.namespaceLabels))
-  const ingress = selecting.flatMap((rule) => rule.ingress ?? [])
-  const egress = selecting.flatMap((rule) => rule.egress ?? [])
+  const rules = selecting(world.rules, subject.labels, world.namespaceLabels)
+  const ingress = rules.flatMap((rule) => rule.ingress ?? []).map(ingressPeers)
+  const egress = rules.flatMap((rule) => rule.egress ?? []).map(egressPeers)
   const result: ResolvedPolicy = {}
-  if (ingress.length > 0 || world.mode === 'always') {
-    result.ingress = normalize(ingress.flatMap(({ fromEndpoints, fromEntities, fromCIDR, toPorts }) => allows({ endpoints: fromEndpoints, entities: fromEntities, cidrs: fromCIDR, toPorts }, subject, world)))
-  }
-  if (egress.length > 0 || world.mode === 'always') {
-    // A named port means a port of the peer's pod there, which isn't known here: it allows nothing.
-    const nobody: Subject = { labels: [], namedPorts: new Map() }
-    result.egress = normalize(egress.flatMap(({ toEndpoints, toEntities, toCIDR, toPorts }) => allows({ endpoints: toEndpoints, entities: toEntities, cidrs: toCIDR, toPorts }, nobody, world)))
-  }
+  const own = new Map([...subject.namedPorts].map(([name, port]) => [name, [port]]))
+  if (ingress.length > 0 || world.mode === 'always') result.ingress = direction(ingress, world, () => own)
+  if (egress.length > 0 || world.mode === 'always') result.egress = direction(egress, world, world.namedPorts)
   return result
 }
 
-interface Peers { endpoints: Selector[] | undefined; entities: string[] | undefined; cidrs: string[] | undefined; toPorts: PortRule[] | undefined }
-
-function allows({ endpoints, entities, cidrs, toPorts }: Peers, subject: Subject, world: World): PolicyAllow[] {
-  const unlimited = endpoints === undefined && entities === undefined && cidrs === undefined
-  if (unlimited && toPorts === undefined) return []
-  const peers = unlimited ? [anyone] : [
-    ...(endpoints ?? []).flatMap((selector) => selected(selector, world)),
-    ...(entities ?? []).flatMap((entity) => ofEntity(entity, world)),
-    ...(cidrs ?? []).flatMap((cidr) => ofCIDR(cidr, world)),
-  ]
-  const ports = toPorts === undefined ? [{ port: 0, protocol: 'ANY' as const }] : toPorts.flatMap(({ ports }) => ports.flatMap((port) => resolvePort(port, subject)))
-  return peers.flatMap((identity) => ports.map((port) => ({ identity, ...port })))
+/** The prefixes that must have an identity for these pods' policies to be told apart, exceptions too. */
+export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'namespaceLabels' | 'serviceAddresses'>): Set<string> {
+  const rules = world.rules.filter((rule) => subjects.some((labels) => matches(rule.endpointSelector, labels, world.namespaceLabels)))
+  const peers = rules.flatMap(({ ingress = [], egress = [] }) => [...ingress.map(ingressPeers), ...egress.map(egressPeers)])
+  const found = peers.flatMap((it) => cidrsOf(it, world)).flatMap(({ cidr, except = [] }) => [cidr, ...except])
+  return new Set(found.filter((prefix) => prefix !== everywhere))
 }
 
-function selected(selector: Selector, world: World): number[] {
-  if (selectsAll(selector)) return [anyone]
-  return [...world.identities].filter(([, labels]) => matches(selector, labels, world.namespaceLabels)).map(([id]) => id)
+const cidrsOf = ({ cidrs = [], services = [] }: Peers, world: Pick<World, 'serviceAddresses'>): CIDRRule[] =>
+  [...cidrs, ...services.flatMap((service) => world.serviceAddresses(service).map((ip) => ({ cidr: `${ip}/32` })))]
+
+type NamedPorts = World['namedPorts']
+
+function direction(peers: Peers[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
+  const required = peers.flatMap(({ requires = [] }) => requires)
+  return normalize(peers.flatMap((it) => allows(it, required, world, namedPorts)))
+}
+
+function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
+  const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined
+  const ported = (it.toPorts ?? []).length > 0 || (it.icmps ?? []).length > 0
+  if (!limited && !ported) return []
+  const identities = limited ? peerIdentities(it, required, world) : selected({}, required, world)
+  return identities.flatMap((identity) => portsOf(it, identity, world, namedPorts))
+}
+
+function peerIdentities(it: Peers, required: Selector[], world: World): number[] {
+  return [
+    ...(it.endpoints ?? []).flatMap((selector) => selected(selector, required, world)),
+    ...(it.entities ?? []).flatMap((entity) => ofEntity(entity, world)),
+    ...cidrsOf(it, world).flatMap((cidr) => ofCIDR(cidr, world)),
+  ]
+}
+
+function selected(selector: Selector, required: Selector[], world: World): number[] {
+  const all = [selector, ...required]
+  if (all.every(selectsAll)) return [anyone]
+  const outside: [number, Labels][] = [...world.cidrs].map(([id, prefix]) => [id, [`cidr:${prefix}`, 'reserved:world']])
+  return [...world.identities, ...outside].filter(([, labels]) => all.every((it) => matches(it, labels, world.namespaceLabels))).map(([id]) => id)
 }
 
 function ofEntity(entity: string, world: World): number[] {
   switch (entity) {
     case 'all': return [anyone]
     case 'host': return [reserved.host]
-    case 'world': return [reserved.world]
+    case 'world': return [reserved.world, ...world.cidrs.keys()]
     case 'init': return [reserved.init]
     case 'health': return [reserved.health]
     case 'cluster': return [...world.identities.keys()].filter((id) => id >= firstAllocated || (id !== reserved.world && id !== reserved.unknown))
@@ -69,21 +95,28 @@ function ofEntity(entity: string, world: World): number[] {
   }
 }
 
-function ofCIDR(cidr: string, world: World): number[] {
-  if (cidr === '0.0.0.0/0') return [reserved.world]
-  const identity = cidr.endsWith('/32') ? world.identityOfIP(cidr.slice(0, -3)) : undefined
-  return identity === undefined ? [] : [identity]
+/** Every known prefix that lies in it and in no exception: an address has the identity of the longest prefix, which is never longer than the rule's own. */
+function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
+  const inside = [...world.cidrs].filter(([, prefix]) => contains(cidr, prefix) && !except.some((it) => contains(it, prefix))).map(([id]) => id)
+  return cidr === everywhere ? [reserved.world, ...inside] : inside
 }
 
-function resolvePort({ port, protocol = 'ANY' }: { port: string; protocol?: Protocol }, { namedPorts }: Subject): { port: number; protocol: Protocol }[] {
-  const protocols: Protocol[] = protocol === 'ANY' && port !== '0' ? ['TCP', 'UDP'] : [protocol]
-  return protocols.flatMap((protocol) => {
-    const number = /^\d+$/.test(port) ? Number(port) : namedPorts.get(`${port}/${protocol}`)
-    return number === undefined ? [] : [{ port: number, protocol }]
-  })
+function portsOf({ toPorts = [], icmps = [] }: Peers, identity: number, world: World, namedPorts: NamedPorts): PolicyAllow[] {
+  if (toPorts.length === 0 && icmps.length === 0) return [{ identity, port: 0, protocol: 'ANY' }]
+  const types = icmps.flatMap(({ fields }) => fields.map(({ type }): PolicyAllow => ({ identity, port: type, protocol: 'ICMP' })))
+  return [...types, ...toPorts.flatMap(({ ports }) => ports).flatMap(({ port, protocol = 'ANY' }) => {
+    if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): PolicyAllow => ({ identity, port: Number(port), protocol: it }))
+    // Whoever has the port must be known to know its number.
+    const owners = identity === anyone ? [anyone, ...world.identities.keys()] : [identity]
+    return owners.flatMap((owner) => protocolsOf(port, protocol).flatMap((it) => (namedPorts(owner).get(`${port}/${it}`) ?? []).map((number): PolicyAllow => ({ identity: owner, port: number, protocol: it }))))
+  })]
 }
 
+const protocolsOf = (port: string, protocol: Protocol): Protocol[] => (protocol === 'ANY' && port !== '0' ? ['TCP', 'UDP'] : [protocol])
+
+/** Without what an entry for everyone allows already. */
 function normalize(list: PolicyAllow[]): PolicyAllow[] {
   const unique = new Map(list.map((allow) => [`${allow.identity}/${allow.port}/${allow.protocol}`, allow]))
-  return [...unique.values()].sort((a, b) => a.identity - b.identity || a.port - b.port || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0))
+  const needed = [...unique.values()].filter(({ identity, port, protocol }) => identity === anyone || !unique.has(`${anyone}/${port}/${protocol}`))
+  return needed.sort((a, b) => a.identity - b.identity || a.port - b.port || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0))
 }

@@ -6,9 +6,19 @@ export interface Requirement { key: string; operator: 'In' | 'NotIn' | 'Exists' 
 export interface Selector { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
 export interface PortProtocol { port: string; protocol?: 'TCP' | 'UDP' | 'ANY' }
 export interface PortRule { ports: PortProtocol[] }
-/** Peers are alternatives. No peer field at all and ports: everyone. Nothing at all: nobody, but the endpoint is enforced. */
-export interface IngressRule { fromEndpoints?: Selector[]; fromEntities?: string[]; fromCIDR?: string[]; toPorts?: PortRule[] }
-export interface EgressRule { toEndpoints?: Selector[]; toEntities?: string[]; toCIDR?: string[]; toPorts?: PortRule[] }
+/** ICMP by type, of any code. */
+export interface ICMPRule { fields: { family?: 'IPv4'; type: number }[] }
+export interface CIDRRule { cidr: string; except?: string[] }
+/** A service whose Endpoints were made by hand; services with a selector lead to pods, which `toEndpoints` is for. */
+export interface ServiceReference { k8sService?: { serviceName: string; namespace?: string }; k8sServiceSelector?: { selector: Selector; namespace?: string } }
+/**
+ * Peers are alternatives. No peer field at all and ports: everyone. Nothing at all: nobody, but the endpoint is enforced. `fromRequires`
+ * allows nothing itself: whoever `fromEndpoints` of any rule lets in must match all of it too.
+ */
+export interface IngressRule { fromEndpoints?: Selector[]; fromRequires?: Selector[]; fromEntities?: string[]; fromCIDR?: string[]; fromCIDRSet?: CIDRRule[]; toPorts?: PortRule[]; icmps?: ICMPRule[] }
+export interface EgressRule {
+  toEndpoints?: Selector[]; toRequires?: Selector[]; toEntities?: string[]; toCIDR?: string[]; toCIDRSet?: CIDRRule[]; toServices?: ServiceReference[]; toPorts?: PortRule[]; icmps?: ICMPRule[]
+}
 export interface RuleLabel { key: string; value: string; source: string }
 export interface Rule { endpointSelector: Selector; ingress?: IngressRule[]; egress?: EgressRule[]; labels: RuleLabel[]; description?: string }
 
@@ -20,3 +30,17 @@ export const policyLabels = (name: string, namespace: string): RuleLabel[] => [
 ]
 /** `k8s:io.cilium.k8s.policy.name=x`, as events and lists show a rule's labels. */
 export const labelText = ({ source, key, value }: RuleLabel): string => `${source}:${key}=${value}`
+
+/** The peers of either direction, by one set of names. */
+export interface Peers {
+  endpoints?: Selector[] | undefined; requires?: Selector[] | undefined; entities?: string[] | undefined; cidrs?: CIDRRule[] | undefined; services?: ServiceReference[] | undefined
+  toPorts?: PortRule[] | undefined; icmps?: ICMPRule[] | undefined
+}
+
+/** undefined unless one of them is there. */
+const joined = (plain: string[] | undefined, sets: CIDRRule[] | undefined): CIDRRule[] | undefined =>
+  plain === undefined && sets === undefined ? undefined : [...(plain ?? []).map((cidr) => ({ cidr })), ...(sets ?? [])]
+
+export const ingressPeers = (rule: IngressRule): Peers => ({ endpoints: rule.fromEndpoints, requires: rule.fromRequires, entities: rule.fromEntities, cidrs: joined(rule.fromCIDR, rule.fromCIDRSet), toPorts: rule.toPorts, icmps: rule.icmps })
+export const egressPeers = (rule: EgressRule): Peers =>
+  ({ endpoints: rule.toEndpoints, requires: rule.toRequires, entities: rule.toEntities, cidrs: joined(rule.toCIDR, rule.toCIDRSet), services: rule.toServices, toPorts: rule.toPorts, icmps: rule.icmps })

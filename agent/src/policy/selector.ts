@@ -31,7 +31,7 @@ function valuesOf(selectorKey: string, labels: Labels, namespaceLabels: Namespac
   const { source, key } = parseLabel(selectorKey)
   const parsed = labels.map(parseLabel)
   if (!key.startsWith(namespaceMetaPrefix)) {
-    return parsed.filter((label) => label.key === key && (source === 'any' || source === '' || source === label.source)).map(({ value }) => value)
+    return parsed.filter((label) => label.key === key && (source === 'any' || source === '' || source === label.source || label.source === 'any')).map(({ value }) => value)
   }
   const namespace = parsed.find((label) => label.source === 'k8s' && label.key === namespaceLabel)?.value
   const value = namespace === undefined ? undefined : namespaceLabels(namespace)?.[key.slice(namespaceMetaPrefix.length)]

@@ -18,6 +18,7 @@ export class Controller {
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #stopped = false
+  readonly #listeners: (() => void)[] = []
 
   constructor(name: string, run: () => Promise<void> | void, log: Logger) {
     this.name = name
@@ -27,6 +28,9 @@ export class Controller {
   }
 
   get status(): ControllerStatus { return { ...this.#status } }
+
+  /** Called after every run that succeeded. */
+  onSuccess(listener: () => void): void { this.#listeners.push(listener) }
 
   trigger(): void {
     if (this.#stopped) return
@@ -62,6 +66,7 @@ export class Controller {
         await this.#run()
         Object.assign(this.#status, { successes: this.#status.successes + 1, consecutiveFailures: 0, lastSuccess: Date.now() })
         delete this.#status.message
+        for (const listener of this.#listeners) listener()
       } catch (error) {
         this.#fail(messageOf(error))
         return

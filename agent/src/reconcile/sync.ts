@@ -1,4 +1,4 @@
-import { hostAddresses, desiredTunnels, type LocalNode } from '../cluster/node.ts'
+import { desiredTunnels, hostAddresses, internalIP, type LocalNode } from '../cluster/node.ts'
 import { desiredIPCache } from '../cluster/ipcache.ts'
 import type { Stores } from '../cluster/stores.ts'
 import type { Datapath, ServiceSpec } from '../datapath/types.ts'
@@ -7,22 +7,27 @@ import type { EndpointManager } from '../endpoint/manager.ts'
 import { podInfo } from '../endpoint/podinfo.ts'
 import { publishEndpoints } from '../endpoint/publish.ts'
 import { knownIdentities, type IdentityAllocator } from '../identity/allocator.ts'
+import type { CIDRIdentities } from '../identity/cidr.ts'
 import { labelsHash } from '../identity/labels.ts'
 import type { KubeClient } from '../k8s/client.ts'
 import type { Logger } from '../log.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
-import { resolvePolicy, type EnforcementMode } from '../policy/resolve.ts'
+import { prefixesOf, resolvePolicy, type EnforcementMode, type World } from '../policy/resolve.ts'
+import type { Rule } from '../policy/rule.ts'
+import { publishPolicyStatus } from '../policy/status.ts'
 import { podKey } from '../endpoint/endpoint.ts'
+import type { ManualServices } from '../service/manual.ts'
+import { serviceAddresses } from '../service/reference.ts'
 import { desiredServices, frontendKey, ServiceIds } from '../service/translate.ts'
 import { Controller } from './controller.ts'
 import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
-  self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; policies: PolicyRepository
-  monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
+  self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; cidrs: CIDRIdentities; policies: PolicyRepository
+  manual: ManualServices; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
-export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller }
+export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
 /** One controller for each part of the datapath, fed by the stores it depends on. What the maps hold at the start counts as realized. */
 export function createControllers(deps: SyncDeps): Controllers {
@@ -34,14 +39,18 @@ export function createControllers(deps: SyncDeps): Controllers {
     identities: new Controller('resolve-identity', () => identitySync(deps), log),
     policy: new Controller('policy-sync', policySync(deps), log),
     publish: new Controller('sync-to-k8s-ciliumendpoint', () => publishEndpoints({ client: deps.client, published: stores.ciliumEndpoints, endpoints: endpoints.list(), nodeIPv4: deps.self.ipv4 }), log),
+    policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list() }), log),
   }
-  const { ipcache, tunnels, services, identities, policy, publish } = controllers
-  stores.nodes.onChange(() => { ipcache.trigger(); tunnels.trigger() })
-  stores.services.onChange(() => services.trigger())
-  stores.endpoints.onChange(() => services.trigger())
+  const { ipcache, tunnels, services, identities, policy, publish, policyStatus } = controllers
+  stores.nodes.onChange(() => { ipcache.trigger(); tunnels.trigger(); services.trigger() })
+  // Rules may name services; Endpoints change often, and hardly any rule does.
+  const servicesChanged = () => { services.trigger(); if (deps.policies.rules.some(namesServices)) policy.trigger() }
+  stores.services.onChange(servicesChanged)
+  stores.endpoints.onChange(servicesChanged)
   stores.namespaces.onChange(() => policy.trigger())
   stores.networkPolicies.onChange(() => policy.trigger())
-  stores.ciliumPolicies.onChange(() => policy.trigger())
+  stores.ciliumPolicies.onChange(() => { policy.trigger(); policyStatus.trigger() })
+  policy.onSuccess(() => policyStatus.trigger())
   stores.pods.onChange(() => { identities.trigger(); policy.trigger() })
   stores.identities.onChange(() => { identities.trigger(); policy.trigger() })
   stores.ciliumEndpoints.onChange(() => { ipcache.trigger(); publish.trigger(); policy.trigger() })
@@ -67,11 +76,12 @@ function tunnelSync({ self, stores, datapath }: SyncDeps): () => void {
   }
 }
 
-function serviceSync({ stores, datapath }: SyncDeps): () => void {
+function serviceSync({ stores, datapath, manual }: SyncDeps): () => void {
   const have = new Map<string, ServiceSpec>(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
   const ids = new ServiceIds([...have].map(([key, { id }]) => [key, id]))
   return () => {
-    applyDiff(have, desiredServices(stores.services.list(), stores.endpoints.list(), ids), {
+    const nodes = stores.nodes.list().flatMap((node) => internalIP(node) ?? []).sort()
+    applyDiff(have, desiredServices(stores.services.list(), stores.endpoints.list(), nodes, manual.list(), ids), {
       upsert: (service) => datapath.upsertService(service), remove: ({ frontend }) => datapath.deleteService(frontend),
     })
   }
@@ -91,31 +101,75 @@ async function identitySync({ stores, endpoints, allocator }: SyncDeps): Promise
   }
 }
 
-/** Works every endpoint's policy out anew and puts what differs into the datapath. */
+/**
+ * Works every endpoint's policy out anew and puts what differs into the datapath. Prefixes that rules name anew first get an identity that the rules
+ * before say the same of as of the addresses around it; only then are they put into the datapath, and only then do the new rules count. Prefixes that
+ * no rule names any more go in the reverse order. So no packet meets a rule that isn't there yet, nor a prefix that policy doesn't know.
+ */
 function policySync(deps: SyncDeps): () => void {
-  const { stores, policies, monitor, endpoints } = deps
+  const { stores, policies, monitor, endpoints, cidrs, datapath } = deps
+  let applied: Rule[] = []
+  const served = () => endpoints.list().filter(({ state }) => state !== 'creating' && state !== 'waiting-for-identity')
+  const keep = (rules: Rule[], reason: string) => { for (const endpoint of served()) if (endpoint.policyRevision > 0) setPolicy(deps, endpoint, rules, endpoint.policyRevision, reason) }
   return () => {
     const events = policies.update(stores.networkPolicies.list(), stores.ciliumPolicies.list())
     for (const event of events) monitor.agentEvent(event.subtype, event.message)
-    for (const endpoint of endpoints.list()) {
-      if (endpoint.state === 'creating' || endpoint.state === 'waiting-for-identity') continue
-      applyPolicy(deps, endpoint, events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted')
-    }
+    const { rules } = policies
+    const wanted = prefixesOf(endpoints.list().map(({ record }) => record.labels), worldOf(deps, rules))
+    const fresh = [...wanted].filter((prefix) => !cidrs.has(prefix)).map((prefix) => ({ prefix, identity: cidrs.of(prefix) }))
+    if (fresh.length > 0) keep(applied, 'prefixes are named')
+    for (const { prefix, identity } of fresh) datapath.upsertCIDR(prefix, identity)
+    for (const endpoint of served()) applyPolicy(deps, endpoint, events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted')
+    applied = rules
+    const stale = [...cidrs.prefixes.values()].filter((prefix) => !wanted.has(prefix))
+    for (const prefix of stale) { datapath.deleteCIDR(prefix); cidrs.forget(prefix) }
+    if (stale.length > 0) keep(rules, 'prefixes are named no more')
   }
+}
+
+const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServices }) => toServices !== undefined)
+
+/** What rules are resolved against, as this node knows it now. */
+function worldOf({ stores, cidrs, enforcement, endpoints }: SyncDeps, rules: Rule[]): World {
+  const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
+  return {
+    rules, identities: knownIdentities(stores.identities), cidrs: cidrs.prefixes, mode: enforcement(),
+    namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
+    serviceAddresses: (reference) => serviceAddresses(reference, stores.services.list(), stores.endpoints),
+    namedPorts: (identity) => ports().get(identity) ?? new Map(),
+  }
+}
+
+function lazy<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => (made ??= { value: make() }).value
+}
+
+/** From this node's endpoints and what other nodes publish of theirs. */
+function namedPortsByIdentity(stores: Stores, endpoints: EndpointManager): Map<number, Map<string, number[]>> {
+  const found = new Map<number, Map<string, number[]>>()
+  const add = (identity: number, key: string, port: number) => {
+    const ports = found.get(identity) ?? new Map<string, number[]>()
+    found.set(identity, ports.set(key, [...new Set([...(ports.get(key) ?? []), port])]))
+  }
+  for (const { record } of endpoints.list()) for (const [key, port] of Object.entries(record.namedPorts)) add(record.identity, key, port)
+  for (const { status } of stores.ciliumEndpoints.list()) {
+    for (const { name, port, protocol } of status?.['named-ports'] ?? []) if (status?.identity !== undefined) add(status.identity.id, `${name}/${protocol}`, port)
+  }
+  return found
 }
 
 /** Brings one endpoint's policy to the rules' present revision; tells the monitor when the endpoint changed or the revision is new to it. */
 export function applyPolicy(deps: SyncDeps, endpoint: Endpoint, reason: string): void {
-  const { stores, policies, monitor, endpoints, enforcement } = deps
-  const ips = () => desiredIPCache({ self: deps.self, hostAddresses: hostAddresses(), nodes: stores.nodes.list(), ciliumEndpoints: stores.ciliumEndpoints.list(), local: endpoints.list().map(({ record }) => record) })
-  const { labels, namedPorts } = endpoint.record
-  const resolved = resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, {
-    rules: policies.rules, identities: knownIdentities(stores.identities), mode: enforcement(),
-    namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels, identityOfIP: (ip) => ips().get(ip)?.identity,
-  })
+  const { policies, monitor } = deps
   const before = endpoint.policyRevision
-  const changed = endpoints.setPolicy(endpoint, resolved, policies.revision, reason)
-  if (changed || before !== policies.revision) monitor.agentEvent('Endpoint regenerated', { id: endpoint.id, labels: [...labels] })
+  const changed = setPolicy(deps, endpoint, policies.rules, policies.revision, reason)
+  if (changed || before !== policies.revision) monitor.agentEvent('Endpoint regenerated', { id: endpoint.id, labels: [...endpoint.record.labels] })
+}
+
+function setPolicy(deps: SyncDeps, endpoint: Endpoint, rules: Rule[], revision: number, reason: string): boolean {
+  const { labels, namedPorts } = endpoint.record
+  return deps.endpoints.setPolicy(endpoint, resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, worldOf(deps, rules)), revision, reason)
 }
 
 /** For status and lists. */

@@ -1,3 +1,4 @@
+import { hasFault } from '../fault.ts'
 import type { Backend, ServiceSpec } from '../datapath/types.ts'
 import type { Endpoints, Service, ServicePort } from '../k8s/types.ts'
 import { keyOf } from '../k8s/informer.ts'
@@ -5,14 +6,25 @@ import { keyOf } from '../k8s/informer.ts'
 export type Frontend = ServiceSpec['frontend']
 export const frontendKey = ({ ip, port, protocol }: Frontend): string => `${ip}:${port}/${protocol}`
 
-/** A service's frontends, one for each port of its cluster IP, with the backends its Endpoints name. Headless and external-name services have none. */
-export function frontendsOf(service: Service, endpoints: Endpoints | undefined): { frontend: Frontend; backends: Backend[] }[] {
-  const { clusterIP, type, ports = [] } = service.spec
+type Wanted = Omit<ServiceSpec, 'id'>
+/** Kubernetes' own default for a client's affinity, in seconds. */
+const affinityTimeout = 10_800
+
+/**
+ * A service's frontends: each port at its cluster IP and external IPs, and its node port at every node's address, with the backends its Endpoints name.
+ * Headless and external-name services have none.
+ */
+export function frontendsOf(service: Service, endpoints: Endpoints | undefined, nodes: readonly string[]): Wanted[] {
+  const { clusterIP, type, ports = [], externalIPs = [], sessionAffinity, sessionAffinityConfig } = service.spec
   if (clusterIP === undefined || clusterIP === '' || clusterIP === 'None' || type === 'ExternalName' || clusterIP.includes(':')) return []
+  const affinity = sessionAffinity === 'ClientIP' ? { affinity: sessionAffinityConfig?.clientIP?.timeoutSeconds ?? affinityTimeout } : {}
   return ports.flatMap((port) => {
     const protocol = port.protocol ?? 'TCP'
     if (protocol !== 'TCP' && protocol !== 'UDP') return []
-    return [{ frontend: { ip: clusterIP, port: port.port, protocol }, backends: backendsOf(port, endpoints) }]
+    const backends = backendsOf(port, endpoints)
+    const at = (ip: string, number: number): Wanted => ({ frontend: { ip, port: number, protocol }, backends, ...affinity })
+    const external = [clusterIP, ...externalIPs.filter((ip) => !ip.includes(':'))].map((ip) => at(ip, port.port))
+    return [...external, ...(port.nodePort === undefined || port.nodePort === 0 || hasFault('forgets-node-ports') ? [] : nodes.map((ip) => at(ip, port.nodePort!)))]
   })
 }
 
@@ -28,16 +40,21 @@ function backendsOf(servicePort: ServicePort, endpoints: Endpoints | undefined):
   return [...backends.values()].sort((a, b) => compareIPs(a.ip, b.ip) || a.port - b.port)
 }
 
-/** All frontends of the cluster, each with the number it keeps for as long as it exists. */
-export function desiredServices(services: Service[], endpoints: Endpoints[], ids: ServiceIds): Map<string, ServiceSpec> {
+/**
+ * All frontends of the cluster and those made by hand, each with the number it keeps for as long as it exists. `nodes` are the addresses of all nodes: one that
+ * asks another's node port is served at once, without the way there.
+ */
+export function desiredServices(services: Service[], endpoints: Endpoints[], nodes: readonly string[], manual: readonly ServiceSpec[], ids: ServiceIds): Map<string, ServiceSpec> {
   const byKey = new Map(endpoints.map((object) => [keyOf(object), object]))
-  const found = services.flatMap((service) => frontendsOf(service, byKey.get(keyOf(service))))
+  const made = new Set(manual.map(({ frontend }) => frontendKey(frontend)))
+  const found = services.flatMap((service) => frontendsOf(service, byKey.get(keyOf(service)), nodes)).filter(({ frontend }) => !made.has(frontendKey(frontend)))
     .sort((a, b) => compareIPs(a.frontend.ip, b.frontend.ip) || a.frontend.port - b.frontend.port || (a.frontend.protocol < b.frontend.protocol ? -1 : 1))
-  ids.keep(new Set(found.map(({ frontend }) => frontendKey(frontend))))
-  return new Map(found.map(({ frontend, backends }) => {
-    const key = frontendKey(frontend)
-    return [key, { id: ids.of(key), frontend, backends }]
-  }))
+  ids.keep(new Set([...made, ...found.map(({ frontend }) => frontendKey(frontend))]))
+  for (const { id, frontend } of manual) ids.claim(frontendKey(frontend), id)
+  return new Map([...manual.map((service): [string, ServiceSpec] => [frontendKey(service.frontend), service]), ...found.map((service): [string, ServiceSpec] => {
+    const key = frontendKey(service.frontend)
+    return [key, { id: ids.of(key), ...service }]
+  })])
 }
 
 /** Numbers frontends. A freed number is used again only after all others: conntrack entries of the old service may still have it. */
@@ -58,6 +75,12 @@ export class ServiceIds {
     while (used.has(this.#last))
     this.#ids.set(key, this.#last)
     return this.#last
+  }
+
+  /** Gives a frontend the number that was asked for. Whoever had it gets another. */
+  claim(key: string, id: number): void {
+    for (const [other, used] of this.#ids) if (used === id && other !== key) this.#ids.delete(other)
+    this.#ids.set(key, id)
   }
 
   /** Forgets every other frontend. */

@@ -6,13 +6,14 @@ type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
 export interface FakeKernel {
   endpoints: Map<number, Omit<EndpointSpec, 'netns' | 'containerInterface'> & { link: EndpointLink; policy: Policy }>
   ipcache: Map<string, { identity: number; node?: string }>
+  cidrs: Map<string, number>
   tunnels: Map<string, string>
   services: Map<string, ServiceSpec>
   /** Every call that changed something, in order. */
   calls: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), tunnels: new Map(), services: new Map(), calls: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), calls: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
@@ -41,6 +42,9 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     setPolicy: (id, policy) => { log('setPolicy', id, policy); find(id).policy = policy },
     upsertIPCache: (ip, entry) => { log('upsertIPCache', ip, entry); kernel.ipcache.set(ip, entry) },
     deleteIPCache: (ip) => { log('deleteIPCache', ip); kernel.ipcache.delete(ip) },
+    upsertCIDR: (prefix, identity) => { log('upsertCIDR', prefix, identity); kernel.cidrs.set(prefix, identity) },
+    deleteCIDR: (prefix) => { log('deleteCIDR', prefix); kernel.cidrs.delete(prefix) },
+    listCIDRs: () => [...kernel.cidrs].map(([prefix, identity]) => ({ prefix, identity })),
     upsertTunnel: ({ prefix, node }: TunnelEntry) => { log('upsertTunnel', prefix, node); kernel.tunnels.set(prefix, node) },
     deleteTunnel: (prefix) => { log('deleteTunnel', prefix); kernel.tunnels.delete(prefix) },
     upsertService: (service) => { log('upsertService', service); kernel.services.set(key(service.frontend), service) },

@@ -6,7 +6,7 @@ import { etcdConfigPath, type AgentOptionValues } from './settings.ts'
 import { atLeast, type CiliumVersion } from './version.ts'
 
 /** Where the cluster is, for agents on nodes without a kube-proxy. */
-export interface Site { readonly nodeApi: { readonly host: string; readonly port: number }; readonly etcd?: string }
+export interface Site { readonly nodeApi: { readonly host: string; readonly port: number }; /** Nodes reach a registry: what is in no tar is pulled. */ readonly pulls: boolean }
 
 /** A Cilium found in manifests. */
 export interface Found {
@@ -103,7 +103,7 @@ export class Adapted {
 
   /** What any Cilium needs on nodes of ours: there is no kube-proxy, no docker, no registry, and an emulated processor is slow. */
   fit(site: Site, images: readonly string[]): void {
-    this.#leaveOutUnreachable(images)
+    if (!site.pulls) this.#leaveOutUnreachable(images)
     for (const object of this.objects) {
       const pod = podOf(object)
       if (!pod) continue
@@ -158,7 +158,7 @@ export class Adapted {
     const missing = new Set(this.objects.flatMap((object) => [...(podOf(object)?.initContainers ?? []), ...(podOf(object)?.containers ?? [])]).filter((each) => !there(each)).map(({ image = '(none)' }) => image))
     if (missing.size) {
       throw new KernelbedError(`the manifests need ${[...missing].join(', ')}, which ${missing.size > 1 ? 'are' : 'is'} in no tar; the machines have no way to a registry`, {
-        blame: 'usage', hint: `${images.length ? `the tars have ${images.join(', ')}; ` : ''}docker save ${[...missing][0]} -o image.tar, and give --agent-image image.tar for each`,
+        blame: 'usage', hint: `docker save ${[...missing][0]} -o image.tar, and give --agent-image image.tar for each; where nodes can pull: --agent-option images=pull`,
       })
     }
   }

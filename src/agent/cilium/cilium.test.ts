@@ -58,7 +58,7 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
     const etcd = named<V1Pod>('Pod', 'cilium-etcd').spec!
     expect(etcd).toMatchObject({ nodeName: 'node1', hostNetwork: true })
     expect(etcd.containers[0]!.command).toContain('--listen-client-urls=http://192.168.77.11:32379')
-    expect(pod.initContainers![0]!.command!.at(-1)).toContain('http://192.168.77.11:32379/health')
+    expect(pod.initContainers![0]!.command!.at(-1)).toContain('nc -w 2 192.168.77.11 32379')
     expect(container.args!.filter((arg) => arg.startsWith('--kvstore'))).toEqual(['--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
   })
 
@@ -97,6 +97,12 @@ describe('manifests of 1.14', () => {
 
   it('reach the API server from the operator too', () => {
     expect((named<V1DaemonSet>('Deployment', 'cilium-operator')).spec!.template.spec!.containers[0]!.env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '172.31.255.1' })
+  })
+
+  it('are left whole where nodes can pull what is in no tar', () => {
+    const { objects: whole, agent: pulled } = adapted(of114, [], { settings: { images: 'pull' } })
+    expect(whole.map(({ metadata }) => metadata.name)).toContain('hubble-relay')
+    expect(pulled.spec!.template.spec!.containers[0]!.image).toBe('registry.example/cilium/cilium:v1.14.2@sha256:0123')
   })
 
   it('without the operator\'s image are refused', () => {

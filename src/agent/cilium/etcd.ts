@@ -30,8 +30,11 @@ export function etcdPod(node: { readonly name: string; readonly address: string 
   }
 }
 
-/** Holds an agent back until its etcd answers: an old one ends when it does not find it, and its restarts are counted. */
-export const waitForEtcd = (endpoint: string): object => ({
+/**
+ * Holds an agent back until its etcd answers: an old one ends when it does not find it, and its restarts are counted. By nc, as the wget of Debian's static busybox ends with a
+ * segmentation fault (getaddrinfo of a static glibc).
+ */
+export const waitForEtcd = ({ address }: { readonly address: string }): object => ({
   name: 'wait-for-etcd', image: workloadRef, imagePullPolicy: 'Never',
-  command: ['/bin/sh', '-c', `until /bin/wget -q -T 2 -O /dev/null ${endpoint}/health; do /bin/sleep 1; done`],
+  command: ['/bin/sh', '-c', `until printf 'GET /health HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} ${port} | grep -q '"health":"true"'; do sleep 1; done`],
 })

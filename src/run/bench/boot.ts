@@ -6,7 +6,7 @@ import { chooseAccel, launchMachine } from '../../machine/index.ts'
 import type { Comparison } from './compare.ts'
 import { ensureVirtme } from './virtme.ts'
 
-/** A machine's boot to the answer of a command over SSH, beside virtme-ng's to that of one in its own shell: same kernel, memory and acceleration. */
+/** A machine's boot to the answer of a command over SSH, beside virtme-ng's to its shell: same kernel, memory and acceleration. */
 export async function bootComparison(kernel: Kernel, ctx: Context): Promise<Comparison> {
   const virtme = await ensureVirtme(ctx)
   const image = await ensureGuestImage(await ensureKubernetes(undefined, ctx), ctx)
@@ -22,7 +22,7 @@ export async function bootComparison(kernel: Kernel, ctx: Context): Promise<Comp
     }
   }
   return {
-    metrics: [{ name: `from nothing to the answer of uname -r on ${kernel.release} (${accel})`, unit: 's', better: 'less', digits: 1 }],
+    metrics: [{ name: `from nothing to a shell that answers on ${kernel.release} (${accel})`, unit: 's', better: 'less', digits: 1 }],
     sides: [{ name: 'kernelbed, over SSH', measure: async () => [await ours()] }, { name: `virtme-ng ${virtme.version}, in its shell`, measure: async () => [await virtme.boot(kernel, accel)] }],
   }
 }

@@ -9,8 +9,8 @@ import { startService } from '../../core/service.ts'
 import { waitFor } from '../../core/wait.ts'
 import type { RunResult, TestResult } from '../../report/types.ts'
 import { toldProgress, type CellEvent } from '../cell-events.ts'
-import type { CellJob } from '../cell-main.ts'
 import { codeOf, writeCell } from '../cell-results.ts'
+import type { CellJob } from '../engine/engine.ts'
 import { openSession } from '../session.ts'
 
 const { id, dir, cell } = JSON.parse(process.argv[2]!) as CellJob

@@ -1,6 +1,7 @@
 /** A matrix of fake cells, as `npm run e2e` runs one of real cells. Arguments: names of the cells, --jobs N. */
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { processEngine } from '../engine/local.ts'
 import { main } from '../main.ts'
 import { runMatrix } from '../matrix.ts'
 import type { PlannedCell } from '../matrix-plan.ts'
@@ -13,6 +14,5 @@ const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 5
 await main(() => runMatrix(options, {
   settle: async (planned) => planned.map((cell) => (cell.optional ? { ...cell, unavailable: 'it is not in Debian' } : cell)),
   prepare: async (_options, session) => session.progress.step('shared images').done(),
-  command: (job) => [process.execPath, join(import.meta.dirname, 'fake-cell.ts'), JSON.stringify(job), meeting],
-  stopGraceMs: 1500,
+  ...processEngine((job) => [process.execPath, join(import.meta.dirname, 'fake-cell.ts'), JSON.stringify(job), meeting], 1500),
 }))

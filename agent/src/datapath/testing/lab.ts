@@ -103,6 +103,9 @@ export class Agent {
   }
 }
 
+/** A machine outside of the cluster, with some more addresses. */
+export const OUTSIDE = { ip: '192.168.77.50', prefix: '10.9.0.0/16', more: ['10.9.1.1', '10.9.2.1', '10.9.2.129'] } as const
+
 export interface Pod { netns: string; ip: string; id: number; link: EndpointLink; identity: number }
 
 export class LabNode {
@@ -161,13 +164,25 @@ export class Lab {
     return new LabNode(this, number, objectFile, debug)
   }
 
-  /** Joins two nodes by a veth pair, eth1 on both. */
-  wire(a: LabNode, b: LabNode): void {
-    ip('link', 'add', 'eth1', 'netns', a.netns, 'type', 'veth', 'peer', 'name', 'eth1', 'netns', b.netns)
-    for (const node of [a, b]) {
-      ip('-n', node.netns, 'addr', 'add', `${node.config.nodeIPv4}/24`, 'dev', 'eth1')
-      ip('-n', node.netns, 'link', 'set', 'eth1', 'up')
+  /** Joins nodes, and a machine outside of the cluster, by a switch; eth1 on all. The machine's namespace is returned. */
+  wire(...nodes: LabNode[]): string {
+    const wire = `${this.prefix}w`, outside = `${this.prefix}o`
+    for (const name of [wire, outside]) this.addNetns(name)
+    ip('-n', wire, 'link', 'add', 'br0', 'type', 'bridge')
+    ip('-n', wire, 'link', 'set', 'br0', 'up')
+    for (const [netns, address] of [...nodes.map(({ netns, config }) => [netns, config.nodeIPv4] as const), [outside, OUTSIDE.ip] as const]) {
+      ip('-n', wire, 'link', 'add', netns, 'type', 'veth', 'peer', 'name', 'eth1', 'netns', netns)
+      ip('-n', wire, 'link', 'set', netns, 'master', 'br0', 'up')
+      ip('-n', netns, 'addr', 'add', `${address}/24`, 'dev', 'eth1')
+      ip('-n', netns, 'link', 'set', 'eth1', 'up')
     }
+    ip('-n', outside, 'link', 'set', 'lo', 'up')
+    for (const address of OUTSIDE.more) ip('-n', outside, 'addr', 'add', `${address}/32`, 'dev', 'lo')
+    for (const { netns, config } of nodes) {
+      ip('-n', outside, 'route', 'add', config.podCIDR, 'via', config.nodeIPv4)
+      ip('-n', netns, 'route', 'add', OUTSIDE.prefix, 'via', OUTSIDE.ip)
+    }
+    return outside
   }
 
   run(netns: string, ...args: string[]): Promise<Answer> {

@@ -1,11 +1,12 @@
 /**
  * What a pod does in tests: `pod-main.ts serve NAME PORT…` answers TCP and UDP with its name and the client's address;
- * `tcp|udp HOST PORT [SOURCE_PORT]`, `ping HOST`, `big HOST PORT` print one JSON line: `{reply, from}` or `{error}`.
+ * `tcp|udp HOST PORT [SOURCE_PORT [SOURCE_ADDRESS]]`, `ping HOST`, `big HOST PORT`, `bigudp HOST PORT` print one JSON line: `{reply, from}` or `{error}`.
  * `sniff INTERFACE` prints frames in hex, a line each.
  */
 import dgram from 'node:dgram'
 import fs from 'node:fs'
 import net from 'node:net'
+import os from 'node:os'
 import koffi from 'koffi'
 import { recv, send, setsockopt, socket } from '../system.ts'
 
@@ -32,8 +33,8 @@ function serve(name: string, ports: number[]): void {
 }
 
 /** Sends a line a second time after a pause when `hold` is set, over the same connection. */
-function tcp(host: string, port: number, localPort: number | undefined, payload = 'hello'): void {
-  const client = net.connect({ host, port, ...(localPort === undefined ? {} : { localPort }) }, () => client.write(payload))
+function tcp(host: string, port: number, from: { localPort?: number; localAddress?: string }, payload = 'hello'): void {
+  const client = net.connect({ host, port, ...from }, () => client.write(payload))
   client.on('data', (data) => finish({ reply: data.toString(), from: `${client.remoteAddress}:${client.remotePort}` }))
   client.on('error', (error) => finish({ error: error.message }))
 }
@@ -45,11 +46,27 @@ function stream(host: string, port: number): void {
   client.on('error', (error) => finish({ error: error.message }))
 }
 
-function udp(host: string, port: number, localPort: number): void {
+function udp(host: string, port: number, localPort: number, address = '0.0.0.0', payload = 'hello'): void {
   const client = dgram.createSocket('udp4')
   client.on('message', (data, from) => finish({ reply: data.toString(), from: `${from.address}:${from.port}` }))
   client.on('error', (error) => finish({ error: error.message }))
-  client.bind(localPort, () => client.connect(port, host, () => client.send('hello')))
+  client.bind(localPort, address, () => client.connect(port, host, () => client.send(payload)))
+}
+
+/** A datagram of 1,350 bytes that must not be cut, twice: the second tells what a router said of the first. */
+function unfragmented(host: string, port: number): void {
+  const AF_INET = 2, SOCK_DGRAM = 2, IPPROTO_IP = 0, IP_MTU_DISCOVER = 10, IP_PMTUDISC_DO = 2
+  const fd = socket(AF_INET, SOCK_DGRAM, 0)
+  const always = Buffer.alloc(4)
+  always.writeInt32LE(IP_PMTUDISC_DO)
+  setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, always, always.length)
+  const address = Buffer.alloc(16)
+  address.writeUInt16LE(AF_INET, 0)
+  address.writeUInt16BE(port, 2)
+  Buffer.from(host.split('.').map(Number)).copy(address, 4)
+  call(fd, address, 16)
+  const payload = Buffer.alloc(1322)
+  setInterval(() => { if (send(fd, payload, payload.length, 0) < 0) finish({ error: koffi.errno() === os.constants.errno.EMSGSIZE ? 'EMSGSIZE' : `errno ${koffi.errno()}` }) }, 50)
 }
 
 function ping(host: string): void {
@@ -90,14 +107,16 @@ function sniff(device: string): void {
   }
 }
 
-const [mode = '', host = '', port = '', source] = process.argv.slice(2)
+const [mode = '', host = '', port = '', source, address] = process.argv.slice(2)
 if (!['serve', 'sniff', 'stream'].includes(mode)) setTimeout(() => finish({ error: 'timeout' }), TIMEOUT_MS)
 switch (mode) {
   case 'serve': serve(host, process.argv.slice(4).map(Number)); break
-  case 'tcp': tcp(host, Number(port), source === undefined ? undefined : Number(source)); break
-  case 'big': tcp(host, Number(port), undefined, `count${'x'.repeat(60_000)}`); break
+  case 'tcp': tcp(host, Number(port), { localPort: Number(source ?? 0), ...(address === undefined ? {} : { localAddress: address }) }); break
+  case 'big': tcp(host, Number(port), {}, `count${'x'.repeat(60_000)}`); break
+  case 'bigudp': udp(host, Number(port), 0, undefined, 'x'.repeat(4000)); break
   case 'stream': stream(host, Number(port)); break
-  case 'udp': udp(host, Number(port), Number(source ?? 0)); break
+  case 'udp': udp(host, Number(port), Number(source ?? 0), address); break
+  case 'unfragmented': unfragmented(host, Number(port)); break
   case 'ping': ping(host); break
   case 'sniff': sniff(host); break
   default: finish({ error: `unknown mode ${mode}` })

@@ -1,0 +1,24 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { messageOf, type Logger } from '../log.ts'
+import { fromRules } from './ciliumpolicy.ts'
+import type { RuleStore } from './repository.ts'
+
+/** Rules in one JSON file, in the form that `cilium policy get` prints. */
+export function ruleFile(path: string, log: Logger): RuleStore {
+  return {
+    load: () => {
+      if (!existsSync(path)) return []
+      try {
+        return fromRules(JSON.parse(readFileSync(path, 'utf8')) as unknown[])
+      } catch (error) {
+        log.error('Unable to read imported policy rules, they are not in force: import them again', { path, error: messageOf(error) })
+        return []
+      }
+    },
+    /** In one step, so that a crash leaves the old or the new ones. */
+    save: (rules) => {
+      writeFileSync(`${path}.new`, `${JSON.stringify(rules, null, 2)}\n`)
+      renameSync(`${path}.new`, path)
+    },
+  }
+}
