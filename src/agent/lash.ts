@@ -24,6 +24,7 @@ export const lash: AgentDriver = {
     'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni',
     'egress-not-enforced', 'forgets-affinity', 'forgets-node-ports', 'fragments-pass', 'no-related', 'nodeport-local-only', 'policy-status-hides-errors', 'replies-denied', 'restart-forgets-policy',
     'shortest-prefix-wins', 'update-opens-window',
+    'l7-allows-any-method', 'l7-forgets-403', 'l7-forgets-identity', 'l7-loses-access-log', 'l7-not-redirected',
     'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
   ],
   refusal: {
@@ -52,7 +53,7 @@ export const lash: AgentDriver = {
 
 const handle: InstallPlan['handle'] = {
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, vxlan: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, vxlan: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   fatal: ciliumFatal, dumps: ciliumDumps,
 }

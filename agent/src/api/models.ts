@@ -1,6 +1,7 @@
 import type { ServiceSpec } from '../datapath/types.ts'
 import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
 import { podKey } from '../endpoint/endpoint.ts'
+import type { RedirectStatistics } from '../proxy/proxy.ts'
 import type { ControllerStatus } from '../reconcile/controller.ts'
 
 /** What the API gives out, in the names of Cilium's own models, so that `-o json` and jsonpath expressions fit both. */
@@ -9,6 +10,7 @@ export interface StatusModel {
   kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
   nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
   ipam: { ipv4: string[]; capacity: number }
+  proxy: { ip: string; 'port-range': string; redirects: number }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }
@@ -19,7 +21,7 @@ export interface EndpointModel {
     'external-identifiers': { 'container-id': string; 'pod-name': string }
     labels: { 'security-relevant': string[] }
     networking: { addressing: { ipv4: string }[]; mac: string; 'host-mac': string; 'interface-index': number; 'interface-name': string }
-    policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] } }
+    policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] }; 'proxy-statistics': RedirectStatistics[] }
     log: StatusEntry[]
   }
 }
@@ -28,7 +30,7 @@ export interface ServiceModel { spec: ServiceAddresses; status: { realized: Serv
 export interface PolicyModel { policy: string; revision: number }
 export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
 
-export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel): EndpointModel {
+export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel, proxied: RedirectStatistics[] = []): EndpointModel {
   const { ingress, egress } = policy
   const enabled = ingress !== undefined ? (egress !== undefined ? 'both' : 'ingress') : egress !== undefined ? 'egress' : 'none'
   const ids = (list: typeof ingress) => [...new Set((list ?? []).map((allow) => allow.identity))]
@@ -37,7 +39,7 @@ export function endpointModel({ id, record, state, link, policy, policyRevision,
     status: {
       state, identity, 'external-identifiers': { 'container-id': record.containerId, 'pod-name': podKey(record) }, labels: { 'security-relevant': [...record.labels] },
       networking: { addressing: [{ ipv4: record.ipv4 }], mac: link?.mac ?? '', 'host-mac': link?.nodeMac ?? '', 'interface-index': link?.ifindex ?? 0, 'interface-name': record.hostInterface },
-      policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) } },
+      policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) }, 'proxy-statistics': proxied },
       log: history,
     },
   }

@@ -14,6 +14,7 @@ import { messageOf } from '../log.ts'
 import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity } from '../k8s/types.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
+import type { L7Proxy } from '../proxy/proxy.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
 import type { ManualServices } from '../service/manual.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
@@ -28,7 +29,7 @@ export interface ApiDeps {
   config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities; policies: PolicyRepository
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
-  monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
+  proxy: L7Proxy; monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -59,8 +60,8 @@ export function createRoutes(deps: ApiDeps): Routes {
   return {
     'GET /v1/healthz': () => ok(status()),
     'GET /v1/version': () => ok(version),
-    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels)))),
-    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels))) },
+    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id)))),
+    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id))) },
     'GET /v1/identity': () => ok([...allIdentities()].map(([id, labels]) => identity(id, labels))),
     'GET /v1/identity/*': ({ parameters: [id = ''] }) => {
       const labels = allIdentities().get(Number(id))

@@ -1,21 +1,23 @@
 import fs from 'node:fs'
+import type net from 'node:net'
 import type { BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
 import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { parsePrefix } from './address.ts'
-import { detachNode } from './devices.ts'
+import { detachNode, DEVICE } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG } from './layouts.ts'
 import type { Programs, ProgramInfo } from './loader.ts'
 import { PAGE_SIZE, PerfReader } from './perf.ts'
 import { PolicyMap } from './policies.ts'
+import { connectMarked, listenOn, ProxyMap } from './proxy.ts'
 import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, type Route } from './rtnetlink.ts'
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry,
+  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { uninstallDatapath } from './uninstall.ts'
@@ -37,6 +39,7 @@ export class LoadedDatapath implements Datapath {
   private readonly ipcache: IPCacheMap
   private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
+  private readonly proxied: ProxyMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
   private closed = false
@@ -54,6 +57,7 @@ export class LoadedDatapath implements Datapath {
     this.ipcache = new IPCacheMap(this.map('cilium_ipcache'))
     this.cidrs = new CIDRMap(this.map('cilium_cidr'), this.map('cilium_config'))
     this.conntrack = this.map('cilium_ct4_global')
+    this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
   }
@@ -203,7 +207,21 @@ export class LoadedDatapath implements Datapath {
 
   collectConntrack(): number {
     this.services.collectAffinities()
-    return collectConntrack(this.conntrack)
+    const removed = collectConntrack(this.conntrack)
+    this.proxied.collect()
+    return removed
+  }
+
+  listenForProxy(port: number): number {
+    return listenOn(DEVICE.host, port)
+  }
+
+  proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined {
+    return this.proxied.origin(client, proxy)
+  }
+
+  connectForProxy(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket {
+    return connectMarked(server, identity, direction)
   }
 
   metrics(): ReturnType<Datapath['metrics']> {

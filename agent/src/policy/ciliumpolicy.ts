@@ -2,8 +2,8 @@ import * as z from 'zod/mini'
 import { namespaceLabel, parseLabel } from '../identity/labels.ts'
 import type { CiliumNetworkPolicy } from '../k8s/types.ts'
 import { inNamespace } from './networkpolicy.ts'
-import { policyLabels, type EgressRule, type IngressRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
-import { InvalidRule, oneKindOfPeers, toCIDR, toCIDRSet, toEntity, toICMPType, toPort, toProtocol } from './sanitize.ts'
+import { policyLabels, type EgressRule, type IngressRule, type PortRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
+import { InvalidRule, oneKindOfPeers, onlyTCP, toCIDR, toCIDRSet, toEntity, toHTTPRule, toICMPType, toPort, toProtocol } from './sanitize.ts'
 import { namespaceMetaPrefix } from './selector.ts'
 
 const selector = z.object({
@@ -14,7 +14,8 @@ const text = z.union([z.string(), z.number()])
 const strings = z.optional(z.array(z.string()))
 const selectors = z.optional(z.array(selector))
 const cidrSet = z.optional(z.array(z.object({ cidr: z.string(), except: strings })))
-const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port: text, protocol: z.optional(z.string()) }))) })))
+const httpRule = z.strictObject({ method: z.optional(z.string()), path: z.optional(z.string()), host: z.optional(z.string()), headers: strings })
+const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port: text, protocol: z.optional(z.string()) }))), rules: z.optional(z.looseObject({ http: z.optional(z.array(httpRule)) })) })))
 const icmps = z.optional(z.array(z.object({ fields: z.array(z.object({ family: z.optional(z.string()), type: text })) })))
 const service = z.object({
   k8sService: z.optional(z.object({ serviceName: z.string(), namespace: z.optional(z.string()) })),
@@ -34,7 +35,7 @@ const understood = {
   ingress: new Set(Object.keys(ingress.shape)), egress: new Set(Object.keys(egress.shape)),
 }
 
-/** A CiliumNetworkPolicy's rules. Not supported: L7 rules, names (toFQDNs). Throws InvalidRule when the object doesn't have the form of one. */
+/** A CiliumNetworkPolicy's rules. Not supported: L7 rules other than HTTP, names (toFQDNs). Throws InvalidRule when the object doesn't have the form of one. */
 export function fromCiliumNetworkPolicy(policy: CiliumNetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const specs = [...(policy.spec === undefined ? [] : [policy.spec]), ...(policy.specs ?? [])]
@@ -77,7 +78,7 @@ function translate(parsed: ParsedRule, unsupported: string[], scope: Scope): Rul
   unsupported.push(...strangers(parsed, understood.rule, 'rule'))
   // Sanitized even where a part is not supported: what is wrong is told first.
   const whole = <T extends object>(it: { toPorts?: z.infer<typeof toPorts> }, side: 'ingress' | 'egress', rule: T): T => {
-    const gaps = [...strangers(it, understood[side], side), ...(it.toPorts ?? []).flatMap(({ ports: _, ...other }) => Object.keys(other).map((key) => `${side}: toPorts.${key} is not supported`))]
+    const gaps = [...strangers(it, understood[side], side), ...(it.toPorts ?? []).flatMap(strangersOfPorts).map((key) => `${side}: toPorts.${key} is not supported`)]
     unsupported.push(...gaps)
     return gaps.length > 0 ? {} as T : rule
   }
@@ -86,6 +87,8 @@ function translate(parsed: ParsedRule, unsupported: string[], scope: Scope): Rul
   return result
 }
 
+const strangersOfPorts = ({ ports: _, rules = {}, ...other }: NonNullable<z.infer<typeof toPorts>>[number]): string[] =>
+  [...Object.keys(other), ...Object.keys(rules).filter((key) => key !== 'http').map((key) => `rules.${key}`)]
 const strangers = (it: object, known: Set<string>, where: string): string[] => Object.keys(it).filter((key) => !known.has(key)).map((key) => `${where}: ${key} is not supported`)
 
 function toIngress(it: z.infer<typeof ingress>, { peer }: Scope): IngressRule {
@@ -110,12 +113,19 @@ function toEgress(it: z.infer<typeof egress>, { peer, namespace }: Scope): Egres
 
 function ports(it: { toPorts?: z.infer<typeof toPorts>; icmps?: z.infer<typeof icmps> }): Pick<IngressRule, 'toPorts' | 'icmps'> {
   return defined({
-    toPorts: it.toPorts?.map(({ ports = [] }) => ({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) })),
+    toPorts: it.toPorts?.map(({ ports = [], rules }) => toPortRule({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) }, rules?.http)),
     icmps: it.icmps?.map(({ fields }) => ({ fields: fields.map(({ family = 'IPv4', type }) => {
       if (family !== 'IPv4') throw new InvalidRule(`unsupported ICMP family: ${family}`)
       return { type: toICMPType(type) }
     }) })),
   })
+}
+
+/** No rule in the list is no list, as in Cilium; one that asks for nothing lets every request through, and has it logged. */
+function toPortRule({ ports }: PortRule, http: z.infer<typeof httpRule>[] = []): PortRule {
+  if (http.length === 0) return { ports }
+  onlyTCP(ports)
+  return { ports, rules: { http: http.map((it) => toHTTPRule(defined(it))) } }
 }
 
 function toService({ k8sService, k8sServiceSelector }: z.infer<typeof service>, namespace: string): ServiceReference {

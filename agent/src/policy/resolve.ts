@@ -1,8 +1,9 @@
 import { contains } from '../cluster/cidr.ts'
-import type { PolicyAllow, Protocol } from '../datapath/types.ts'
+import type { Protocol } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
 import { egressPeers, ingressPeers, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
+import { anyone, normalize, type Allow } from './allow.ts'
 import { matches, selectsAll, type NamespaceLabels } from './selector.ts'
 
 export type EnforcementMode = 'default' | 'always' | 'never'
@@ -22,9 +23,8 @@ export interface World {
 }
 export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's containers. */ namedPorts: ReadonlyMap<string, number> }
 /** Undefined: not enforced. Lists are sorted and without duplicates. */
-export interface ResolvedPolicy { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
+export interface ResolvedPolicy { ingress?: Allow[]; egress?: Allow[] }
 
-const anyone = 0
 const everywhere = '0.0.0.0/0'
 
 const selecting = (rules: Rule[], labels: Labels, namespaceLabels: NamespaceLabels): Rule[] => rules.filter((rule) => matches(rule.endpointSelector, labels, namespaceLabels))
@@ -55,12 +55,12 @@ const cidrsOf = ({ cidrs = [], services = [] }: Peers, world: Pick<World, 'servi
 
 type NamedPorts = World['namedPorts']
 
-function direction(peers: Peers[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
+function direction(peers: Peers[], world: World, namedPorts: NamedPorts): Allow[] {
   const required = peers.flatMap(({ requires = [] }) => requires)
   return normalize(peers.flatMap((it) => allows(it, required, world, namedPorts)))
 }
 
-function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
+function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): Allow[] {
   const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined
   const ported = (it.toPorts ?? []).length > 0 || (it.icmps ?? []).length > 0
   if (!limited && !ported) return []
@@ -101,22 +101,16 @@ function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
   return cidr === everywhere ? [reserved.world, ...inside] : inside
 }
 
-function portsOf({ toPorts = [], icmps = [] }: Peers, identity: number, world: World, namedPorts: NamedPorts): PolicyAllow[] {
+function portsOf({ toPorts = [], icmps = [] }: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
   if (toPorts.length === 0 && icmps.length === 0) return [{ identity, port: 0, protocol: 'ANY' }]
-  const types = icmps.flatMap(({ fields }) => fields.map(({ type }): PolicyAllow => ({ identity, port: type, protocol: 'ICMP' })))
-  return [...types, ...toPorts.flatMap(({ ports }) => ports).flatMap(({ port, protocol = 'ANY' }) => {
-    if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): PolicyAllow => ({ identity, port: Number(port), protocol: it }))
+  const types = icmps.flatMap(({ fields }) => fields.map(({ type }): Allow => ({ identity, port: type, protocol: 'ICMP' })))
+  return [...types, ...toPorts.flatMap(({ ports, rules }) => ports.map((port) => ({ ...port, rules }))).flatMap(({ port, protocol = 'ANY', rules }) => {
+    const requests = rules === undefined ? {} : { http: rules.http }
+    if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): Allow => ({ identity, port: Number(port), protocol: it, ...requests }))
     // Whoever has the port must be known to know its number.
     const owners = identity === anyone ? [anyone, ...world.identities.keys()] : [identity]
-    return owners.flatMap((owner) => protocolsOf(port, protocol).flatMap((it) => (namedPorts(owner).get(`${port}/${it}`) ?? []).map((number): PolicyAllow => ({ identity: owner, port: number, protocol: it }))))
+    return owners.flatMap((owner) => protocolsOf(port, protocol).flatMap((it) => (namedPorts(owner).get(`${port}/${it}`) ?? []).map((number): Allow => ({ identity: owner, port: number, protocol: it, ...requests }))))
   })]
 }
 
 const protocolsOf = (port: string, protocol: Protocol): Protocol[] => (protocol === 'ANY' && port !== '0' ? ['TCP', 'UDP'] : [protocol])
-
-/** Without what an entry for everyone allows already. */
-function normalize(list: PolicyAllow[]): PolicyAllow[] {
-  const unique = new Map(list.map((allow) => [`${allow.identity}/${allow.port}/${allow.protocol}`, allow]))
-  const needed = [...unique.values()].filter(({ identity, port, protocol }) => identity === anyone || !unique.has(`${anyone}/${port}/${protocol}`))
-  return needed.sort((a, b) => a.identity - b.identity || a.port - b.port || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0))
-}

@@ -5,7 +5,10 @@
 export interface Requirement { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }
 export interface Selector { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
 export interface PortProtocol { port: string; protocol?: 'TCP' | 'UDP' | 'ANY' }
-export interface PortRule { ports: PortProtocol[] }
+/** What a request must be, whole: regular expressions (RE2) over all of its method, path (with its query) and Host; headers as `Name value`, or `Name` for any value. */
+export interface HTTPRule { method?: string; path?: string; host?: string; headers?: string[] }
+/** With `rules` the ports are open to requests that one of them matches. */
+export interface PortRule { ports: PortProtocol[]; rules?: { http: HTTPRule[] } }
 /** ICMP by type, of any code. */
 export interface ICMPRule { fields: { family?: 'IPv4'; type: number }[] }
 export interface CIDRRule { cidr: string; except?: string[] }
