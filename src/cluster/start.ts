@@ -57,18 +57,21 @@ export async function restoreCluster({ kubernetes, saved, machines }: RestoredCl
   const attempt: Context = { ...ctx, signal: AbortSignal.any([ctx.signal, failed.signal]) }
   const since = new Date()
   const { link, plane: starting } = startControlPlane({ kubernetes, saved }, attempt)
-  const restoring = machines(attempt)
-  const joining = restoring.map(async (promised) => {
+  const linking = machines(attempt).map(async (promised) => {
     const machine = await promised
     await linkNode(machine, await link)
-    await rejoinNode(machine, await starting, since, attempt)
+    return machine
+  })
+  const joining = linking.map(async (linked) => {
+    const [machine, plane] = await Promise.all([linked, starting])
+    await rejoinNode(machine, plane, since, attempt)
     return machine
   })
   try {
     return clusterOf(await Promise.all(joining), await starting, ctx)
   } catch (error) {
     failed.abort()
-    await Promise.allSettled([starting, ...restoring, ...joining])
+    await Promise.allSettled([starting, ...linking, ...joining])
     throw error
   }
 }
