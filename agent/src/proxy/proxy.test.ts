@@ -69,6 +69,8 @@ function raw(port: number, text: string, until?: string): Promise<string> {
   })
 }
 
+const said = async (client: net.Socket): Promise<string> => String((await once(client, 'data'))[0])
+
 describe('a request', () => {
   it('that a rule matches goes on, and its answer comes back', async () => {
     const { port, records, dialled } = start(open(landing))
@@ -214,7 +216,7 @@ it('a redirect that is wanted no more ends with its last connection, and its por
   expect(apply([{ identity: peer, port: 80, protocol: 'TCP' }])).toBe(0)
   expect(proxy.redirects).toBe(1)
   client.write('DELETE /x HTTP/1.1\r\nHost: x\r\n\r\n')
-  expect(String(await once(client, 'data').then(([data]: [Buffer]) => data))).toMatch(/^HTTP\/1\.1 200/)
+  expect(await said(client)).toMatch(/^HTTP\/1\.1 200/)
   client.destroy()
   await expect.poll(() => { proxy.settle(6); return proxy.redirects }).toBe(0)
   expect(apply(open({}))).not.toBe(port)
@@ -223,7 +225,7 @@ it('a redirect that is wanted no more ends with its last connection, and its por
 it('a client whose identity has changed is asked of policy, and of the server, by the new one', async () => {
   const { port, origin, dialled } = start([...open({}), { identity: 301, port: 80, protocol: 'TCP', http: [{ path: '/ok' }] }])
   const client = net.connect(port, '127.0.0.1')
-  const ask = async (path: string): Promise<string> => { client.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`); return String(await once(client, 'data').then(([data]: [Buffer]) => data)).slice(9, 12) }
+  const ask = async (path: string): Promise<string> => { client.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`); return (await said(client)).slice(9, 12) }
   expect(await ask('/any')).toBe('200')
   origin.srcIdentity = 301
   expect([await ask('/any'), await ask('/ok')]).toEqual(['403', '200'])
