@@ -20,6 +20,7 @@ import type { KubeClient } from './k8s/client.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
 import { L7Proxy } from './proxy/proxy.ts'
+import { NamePoller, systemResolver } from './policy/names.ts'
 import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
@@ -59,13 +60,16 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   endpoints.onChange(() => monitor.interfacesChanged())
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
   const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
+  let namesChanged = () => {}
+  const names = new NamePoller({ resolve: systemResolver, changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
   const allocator = new IdentityAllocator(client, stores.identities)
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
   await waitForStores(stores, log)
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
+  namesChanged = () => controllers.policy.trigger()
   const conntrack = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log)
   const all = [...Object.values(controllers) as Controller[], conntrack]
   // Addresses and identities first: policy is of no use without them.
@@ -97,6 +101,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
     for (const server of [api, health]) { server.close(); server.closeAllConnections() }
     await Promise.all([...all.map((controller) => controller.stop()), ...running])
     client.close()
+    names.stop()
     proxy.close()
     datapath.close()
   }

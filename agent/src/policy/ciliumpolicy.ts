@@ -3,7 +3,7 @@ import { namespaceLabel, parseLabel } from '../identity/labels.ts'
 import type { CiliumNetworkPolicy } from '../k8s/types.ts'
 import { inNamespace } from './networkpolicy.ts'
 import { policyLabels, type EgressRule, type IngressRule, type PortRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
-import { InvalidRule, oneKindOfPeers, onlyTCP, toCIDR, toCIDRSet, toEntity, toHTTPRule, toICMPType, toPort, toProtocol } from './sanitize.ts'
+import { InvalidRule, oneKindOfPeers, onlyTCP, toCIDR, toCIDRSet, toEntity, toHTTPRule, toICMPType, toMatchName, toPort, toProtocol } from './sanitize.ts'
 import { namespaceMetaPrefix } from './selector.ts'
 
 const selector = z.object({
@@ -22,7 +22,7 @@ const service = z.object({
   k8sServiceSelector: z.optional(z.object({ selector, namespace: z.optional(z.string()) })),
 })
 const ingress = z.looseObject({ fromEndpoints: selectors, fromRequires: selectors, fromEntities: strings, fromCIDR: strings, fromCIDRSet: cidrSet, toPorts, icmps })
-const egress = z.looseObject({ toEndpoints: selectors, toRequires: selectors, toEntities: strings, toCIDR: strings, toCIDRSet: cidrSet, toServices: z.optional(z.array(service)), toPorts, icmps })
+const egress = z.looseObject({ toEndpoints: selectors, toRequires: selectors, toEntities: strings, toCIDR: strings, toCIDRSet: cidrSet, toServices: z.optional(z.array(service)), toFQDNs: z.optional(z.array(z.strictObject({ matchName: z.string() }))), toPorts, icmps })
 const label = z.union([z.string(), z.object({ key: z.string(), value: z.optional(z.string()), source: z.optional(z.string()) })])
 const rule = z.looseObject({
   endpointSelector: z.optional(selector), description: z.optional(z.string()), labels: z.optional(z.array(label)), ingress: z.optional(z.array(ingress)), egress: z.optional(z.array(egress)),
@@ -35,7 +35,7 @@ const understood = {
   ingress: new Set(Object.keys(ingress.shape)), egress: new Set(Object.keys(egress.shape)),
 }
 
-/** A CiliumNetworkPolicy's rules. Not supported: L7 rules other than HTTP, names (toFQDNs). Throws InvalidRule when the object doesn't have the form of one. */
+/** A CiliumNetworkPolicy's rules. Not supported: L7 rules other than HTTP, patterns of names (toFQDNs.matchPattern). Throws InvalidRule when the object doesn't have the form of one. */
 export function fromCiliumNetworkPolicy(policy: CiliumNetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const specs = [...(policy.spec === undefined ? [] : [policy.spec]), ...(policy.specs ?? [])]
@@ -103,11 +103,12 @@ function toIngress(it: z.infer<typeof ingress>, { peer }: Scope): IngressRule {
 function toEgress(it: z.infer<typeof egress>, { peer, namespace }: Scope): EgressRule {
   oneKindOfPeers({
     ToEndpoints: it.toEndpoints?.length ?? 0, ToCIDR: it.toCIDR?.length ?? 0, ToCIDRSet: it.toCIDRSet?.length ?? 0, ToEntities: it.toEntities?.length ?? 0, ToServices: it.toServices?.length ?? 0,
+    ToFQDNs: it.toFQDNs?.length ?? 0,
   })
   const selected = (list: ParsedSelector[]) => list.map((one) => peer(withSources(one)))
   return defined({
     toEndpoints: it.toEndpoints && selected(it.toEndpoints), toRequires: it.toRequires && selected(it.toRequires), toEntities: it.toEntities?.map(toEntity),
-    toCIDR: it.toCIDR?.map(toCIDR), toCIDRSet: it.toCIDRSet?.map(toCIDRSet), toServices: it.toServices?.map((one) => toService(one, namespace)), ...ports(it),
+    toCIDR: it.toCIDR?.map(toCIDR), toCIDRSet: it.toCIDRSet?.map(toCIDRSet), toServices: it.toServices?.map((one) => toService(one, namespace)), toFQDNs: it.toFQDNs?.map(({ matchName }) => ({ matchName: toMatchName(matchName) })), ...ports(it),
   })
 }
 

@@ -11,7 +11,7 @@ import type { Rule } from './rule.ts'
 const pod = (app: string, namespace = 'default'): Labels => podLabels({ namespace, labels: { app } })
 const identities = new Map<number, Labels>([...reservedIdentities.map(({ id, labels }) => [id, labels] as const), [1000, pod('server')], [1001, pod('client')], [1002, pod('client', 'other')], [1003, pod('else')]])
 const world = (rules: Rule[], more: Partial<World> = {}): World => ({
-  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
+  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], nameAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
   namespaceLabels: (name) => ({ default: { team: 'red' }, other: { team: 'blue' } })[name], ...more,
 })
 const server = { labels: pod('server'), namedPorts: new Map([['http/TCP', 8080]]) }
@@ -172,6 +172,26 @@ describe('rules for requests', () => {
     const list = resolve(cnp({ endpointSelector, ingress: [at([get], {}), at([put])] })).ingress
     expect([openTo(list, 1001, 80), openTo(list, 1003, 80), openTo(list, 1001, 81), openTo(undefined, 1, 1)]).toEqual([{ http: [put, get] }, { http: [get] }, undefined, {}])
     expect(openTo(resolve(cnp({ endpointSelector, ingress: [{ fromEndpoints: [client] }] })).ingress, 1001, 80)).toEqual({})
+  })
+})
+
+describe('egress to names', () => {
+  const endpointSelector = { matchLabels: { app: 'server' } }
+  const policy = cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: 'DB.example.' }], toPorts: [{ ports: [{ port: '5432', protocol: 'TCP' }] }] }] })
+  const more = { cidrs: new Map([[70_000, '10.9.1.1/32'], [70_001, '10.9.1.2/32']]), nameAddresses: (name: string) => (name === 'db.example' ? ['10.9.1.1'] : []) }
+
+  it('is to the addresses that they have, which get an identity', () => {
+    expect(show(resolve(policy, more).egress)).toEqual(['70000 5432/TCP'])
+    expect([...prefixesOf([pod('server')], world(policy.rules, more))]).toEqual(['10.9.1.1/32'])
+  })
+
+  it('is to nobody while they have none', () => expect(resolve(policy).egress).toEqual([]))
+
+  it('is printed as it was understood', () => expect(policy.rules[0]?.egress?.[0]?.toFQDNs).toEqual([{ matchName: 'db.example' }]))
+
+  it('says what a name can\'t be', () => {
+    expect(() => cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: '*.example' }] }] })).toThrow('Invalid characters in MatchName: "*.example". Only 0-9, a-z, A-Z and . and - characters are allowed')
+    expect(() => cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: 'a' }], toCIDR: ['10.0.0.0/8'] }] })).toThrow(/^Combining (ToFQDNs and ToCIDR|ToCIDR and ToFQDNs) is not supported yet$/)
   })
 })
 

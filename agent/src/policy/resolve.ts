@@ -17,6 +17,8 @@ export interface World {
   namespaceLabels: NamespaceLabels
   /** Addresses behind a service that was given its Endpoints by hand. */
   serviceAddresses: (service: ServiceReference) => string[]
+  /** Addresses that a name has, as far as is known. */
+  nameAddresses: (name: string) => readonly string[]
   /** Ports that pods of an identity name, `http/TCP` → 8080. Pods may differ. */
   namedPorts: (identity: number) => ReadonlyMap<string, readonly number[]>
   mode: EnforcementMode
@@ -43,15 +45,15 @@ export function resolvePolicy(subject: Subject, world: World): ResolvedPolicy {
 }
 
 /** The prefixes that must have an identity for these pods' policies to be told apart, exceptions too. */
-export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'namespaceLabels' | 'serviceAddresses'>): Set<string> {
+export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'namespaceLabels' | 'serviceAddresses' | 'nameAddresses'>): Set<string> {
   const rules = world.rules.filter((rule) => subjects.some((labels) => matches(rule.endpointSelector, labels, world.namespaceLabels)))
   const peers = rules.flatMap(({ ingress = [], egress = [] }) => [...ingress.map(ingressPeers), ...egress.map(egressPeers)])
   const found = peers.flatMap((it) => cidrsOf(it, world)).flatMap(({ cidr, except = [] }) => [cidr, ...except])
   return new Set(found.filter((prefix) => prefix !== everywhere))
 }
 
-const cidrsOf = ({ cidrs = [], services = [] }: Peers, world: Pick<World, 'serviceAddresses'>): CIDRRule[] =>
-  [...cidrs, ...services.flatMap((service) => world.serviceAddresses(service).map((ip) => ({ cidr: `${ip}/32` })))]
+const cidrsOf = ({ cidrs = [], services = [], names = [] }: Peers, world: Pick<World, 'serviceAddresses' | 'nameAddresses'>): CIDRRule[] =>
+  [...cidrs, ...[...services.flatMap(world.serviceAddresses), ...names.flatMap(world.nameAddresses)].map((ip) => ({ cidr: `${ip}/32` }))]
 
 type NamedPorts = World['namedPorts']
 
@@ -61,7 +63,7 @@ function direction(peers: Peers[], world: World, namedPorts: NamedPorts): Allow[
 }
 
 function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): Allow[] {
-  const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined
+  const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined || it.names !== undefined
   const ported = (it.toPorts ?? []).length > 0 || (it.icmps ?? []).length > 0
   if (!limited && !ported) return []
   const identities = limited ? peerIdentities(it, required, world) : selected({}, required, world)

@@ -11,6 +11,8 @@ export interface HTTPRule { method?: string; path?: string; host?: string; heade
 export interface PortRule { ports: PortProtocol[]; rules?: { http: HTTPRule[] } }
 /** ICMP by type, of any code. */
 export interface ICMPRule { fields: { family?: 'IPv4'; type: number }[] }
+/** Whatever addresses a name has, as the agent finds them out by asking; in lower case, without a dot at its end. */
+export interface FQDNRule { matchName: string }
 export interface CIDRRule { cidr: string; except?: string[] }
 /** A service whose Endpoints were made by hand; services with a selector lead to pods, which `toEndpoints` is for. */
 export interface ServiceReference { k8sService?: { serviceName: string; namespace?: string }; k8sServiceSelector?: { selector: Selector; namespace?: string } }
@@ -20,7 +22,7 @@ export interface ServiceReference { k8sService?: { serviceName: string; namespac
  */
 export interface IngressRule { fromEndpoints?: Selector[]; fromRequires?: Selector[]; fromEntities?: string[]; fromCIDR?: string[]; fromCIDRSet?: CIDRRule[]; toPorts?: PortRule[]; icmps?: ICMPRule[] }
 export interface EgressRule {
-  toEndpoints?: Selector[]; toRequires?: Selector[]; toEntities?: string[]; toCIDR?: string[]; toCIDRSet?: CIDRRule[]; toServices?: ServiceReference[]; toPorts?: PortRule[]; icmps?: ICMPRule[]
+  toEndpoints?: Selector[]; toRequires?: Selector[]; toEntities?: string[]; toCIDR?: string[]; toCIDRSet?: CIDRRule[]; toServices?: ServiceReference[]; toFQDNs?: FQDNRule[]; toPorts?: PortRule[]; icmps?: ICMPRule[]
 }
 export interface RuleLabel { key: string; value: string; source: string }
 export interface Rule { endpointSelector: Selector; ingress?: IngressRule[]; egress?: EgressRule[]; labels: RuleLabel[]; description?: string }
@@ -37,6 +39,7 @@ export const labelText = ({ source, key, value }: RuleLabel): string => `${sourc
 /** The peers of either direction, by one set of names. */
 export interface Peers {
   endpoints?: Selector[] | undefined; requires?: Selector[] | undefined; entities?: string[] | undefined; cidrs?: CIDRRule[] | undefined; services?: ServiceReference[] | undefined
+  names?: string[] | undefined
   toPorts?: PortRule[] | undefined; icmps?: ICMPRule[] | undefined
 }
 
@@ -46,4 +49,4 @@ const joined = (plain: string[] | undefined, sets: CIDRRule[] | undefined): CIDR
 
 export const ingressPeers = (rule: IngressRule): Peers => ({ endpoints: rule.fromEndpoints, requires: rule.fromRequires, entities: rule.fromEntities, cidrs: joined(rule.fromCIDR, rule.fromCIDRSet), toPorts: rule.toPorts, icmps: rule.icmps })
 export const egressPeers = (rule: EgressRule): Peers =>
-  ({ endpoints: rule.toEndpoints, requires: rule.toRequires, entities: rule.toEntities, cidrs: joined(rule.toCIDR, rule.toCIDRSet), services: rule.toServices, toPorts: rule.toPorts, icmps: rule.icmps })
+  ({ endpoints: rule.toEndpoints, requires: rule.toRequires, entities: rule.toEntities, cidrs: joined(rule.toCIDR, rule.toCIDRSet), services: rule.toServices, names: rule.toFQDNs?.map(({ matchName }) => matchName), toPorts: rule.toPorts, icmps: rule.icmps })

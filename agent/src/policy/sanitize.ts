@@ -65,6 +65,11 @@ export function toHTTPRule(rule: HTTPRule): HTTPRule {
   return bad === undefined ? rule : invalid(`invalid HTTP header ${JSON.stringify(bad)}, must be "Name" or "Name value"`)
 }
 
+export function toMatchName(name: string): string {
+  if (!/^[-a-zA-Z0-9._]+$/.test(name)) return invalid(`Invalid characters in MatchName: ${JSON.stringify(name)}. Only 0-9, a-z, A-Z and . and - characters are allowed`)
+  return name.toLowerCase().replace(/\.$/, '')
+}
+
 /** Cilium 1.2 takes one kind of peers a rule. `members` are how many each has. */
 export function oneKindOfPeers(members: Record<string, number>): void {
   const [first, second] = Object.entries(members).filter(([, count]) => count > 0).map(([name]) => name)

@@ -56,7 +56,7 @@ function stage(trace: Trace, rules: Rule[], direction: Side, own: Labels, decide
 }
 
 const ported = ({ toPorts = [], icmps = [] }: Peers): boolean => toPorts.length > 0 || icmps.length > 0
-const unlimited = ({ endpoints, entities, cidrs, services }: Peers): boolean => endpoints === undefined && entities === undefined && cidrs === undefined && services === undefined
+const unlimited = ({ endpoints, entities, cidrs, services, names }: Peers): boolean => [endpoints, entities, cidrs, services, names].every((peers) => peers === undefined)
 
 /** Entities as selectors; `all` and `cluster` (every allocated or reserved identity but the world) are told by themselves. */
 function selectorsOf({ endpoints = [], entities = [] }: Peers): Selector[] {

@@ -11,6 +11,7 @@ import type { CIDRIdentities } from '../identity/cidr.ts'
 import type { KubeClient } from '../k8s/client.ts'
 import type { Logger } from '../log.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
+import type { NamePoller } from '../policy/names.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
 import { prefixesOf, resolvePolicy, type EnforcementMode, type World } from '../policy/resolve.ts'
 import type { Rule } from '../policy/rule.ts'
@@ -24,7 +25,7 @@ import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
   self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; cidrs: CIDRIdentities; policies: PolicyRepository
-  manual: ManualServices; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
+  manual: ManualServices; names: NamePoller; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
 export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
@@ -117,6 +118,7 @@ function policySync(deps: SyncDeps): () => void {
     const events = policies.update(stores.networkPolicies.list(), stores.ciliumPolicies.list())
     for (const event of events) monitor.agentEvent(event.subtype, event.message)
     const { rules } = policies
+    deps.names.watch(new Set(rules.flatMap(namesIn)))
     const wanted = prefixesOf(endpoints.list().map(({ record }) => record.labels), worldOf(deps, rules))
     const fresh = [...wanted].filter((prefix) => !cidrs.has(prefix)).map((prefix) => ({ prefix, identity: cidrs.of(prefix) }))
     if (fresh.length > 0) keep(applied, 'prefixes are named')
@@ -130,15 +132,17 @@ function policySync(deps: SyncDeps): () => void {
   }
 }
 
+const namesIn = ({ egress = [] }: Rule): string[] => egress.flatMap(({ toFQDNs = [] }) => toFQDNs.map(({ matchName }) => matchName))
 const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServices }) => toServices !== undefined)
 
 /** What rules are resolved against, as this node knows it now. */
-function worldOf({ stores, cidrs, enforcement, endpoints }: SyncDeps, rules: Rule[]): World {
+function worldOf({ stores, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
   const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
   return {
     rules, identities: knownIdentities(stores.identities), cidrs: cidrs.prefixes, mode: enforcement(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     serviceAddresses: (reference) => serviceAddresses(reference, stores.services.list(), stores.endpoints),
+    nameAddresses: (name) => names.addresses(name),
     namedPorts: (identity) => ports().get(identity) ?? new Map(),
   }
 }
