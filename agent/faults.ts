@@ -5,6 +5,7 @@
 export const faults: Readonly<Record<string, string>> = {
   'policy-forgets-drop': 'The verdict of a policy is reported, but the packet is delivered all the same.',
   'tunnel-bypass': 'Packets to pods of other nodes are routed by the underlay, without encapsulation.',
+  'ignores-tunnel-option': 'The tunnel is VXLAN, whatever was asked for.',
   'service-one-backend': 'A service always chooses its first backend.',
   'monitor-loses-drops': 'Packets are dropped without an event.',
   'no-reverse-nat': 'Replies of a service keep their backend\'s address.',

@@ -152,9 +152,12 @@ async function describeServer(client: KubeClient): Promise<string> {
   }
 }
 
+/** Linux's own for VXLAN (as Cilium has it), IANA's for Geneve. */
+const tunnelPorts = { vxlan: 8472, geneve: 6081 } as const
+
 function datapathConfig(config: AgentConfig, self: LocalNode): DatapathConfig {
   return {
     objectFile: config['object-file'], bpffs: config['bpf-root'], nodeIPv4: self.ipv4, nodeDevice: self.device, podCIDR: self.podCIDR, clusterCIDR: config['cluster-cidr'],
-    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, vxlanPort: config['tunnel-port'], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
+    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, tunnel: config.tunnel, tunnelPort: config['tunnel-port'] || tunnelPorts[config.tunnel], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
   }
 }

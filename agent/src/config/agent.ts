@@ -30,8 +30,8 @@ export const agentFlags: Flags = {
   'skip-kernel-check': { type: 'bool', default: 'false', usage: 'Go on where the kernel is too old, to the errors of the loader' },
   'socket-path': { type: 'string', default: '/var/run/cilium/cilium.sock', usage: 'Socket of the agent\'s API' },
   'state-dir': { type: 'string', default: '/var/run/cilium/state', usage: 'Where endpoints are written down' },
-  tunnel: { type: 'string', default: 'vxlan', usage: 'Encapsulation between nodes; only vxlan' },
-  'tunnel-port': { type: 'number', default: '8472', usage: 'UDP port of the tunnel' },
+  tunnel: { type: 'string', default: 'vxlan', usage: 'Encapsulation between nodes: vxlan or geneve' },
+  'tunnel-port': { type: 'number', default: '0', usage: 'UDP port of the tunnel; 0 for 8472 (vxlan) or 6081 (geneve)' },
 }
 
 const prefix = z.string().check(z.refine((value) => { try { range(value); return true } catch { return false } }, 'not an IPv4 prefix such as 10.244.0.0/16'))
@@ -44,7 +44,7 @@ const schema = z.object({
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
   'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
   'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'service-cidr': prefix,
-  'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.literal('vxlan', 'only vxlan is supported'), 'tunnel-port': whole(1, 65_535),
+  'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.enum(['vxlan', 'geneve'], 'must be vxlan or geneve'), 'tunnel-port': whole(0, 65_535),
 })
 export type AgentConfig = z.infer<typeof schema>
 

@@ -1,11 +1,14 @@
 /** The node's own devices: the cilium_host/cilium_net pair, through which the host reaches pods and services, and the overlay. */
+import { hasFault } from '../fault.ts'
 import { randomMac } from './address.ts'
-import { addAddress, addVeth, addVxlan, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { addAddress, addTunnel, addVeth, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
 import type { Netlink } from './netlink.ts'
-import type { DatapathConfig } from './types.ts'
+import type { DatapathConfig, TunnelKind } from './types.ts'
 
-export const DEVICE = { host: 'cilium_host', peer: 'cilium_net', overlay: 'cilium_vxlan' } as const
+export const DEVICE = { host: 'cilium_host', peer: 'cilium_net' } as const
+/** One of them is there. */
+const OVERLAY: Readonly<Record<TunnelKind, string>> = { vxlan: 'cilium_vxlan', geneve: 'cilium_geneve' }
 /** Who a host process sees when it reaches itself through a service; LOOPBACK_ADDR in agent/bpf/lib/net.h. */
 const LOOPBACK_ADDRESS = '169.254.42.1'
 
@@ -23,11 +26,13 @@ function ensureHostPair(netlink: Netlink, mtu: number): Link {
   return link
 }
 
-function ensureOverlay(netlink: Netlink, port: number, mtu: number): Link {
-  const found = getLink(netlink, DEVICE.overlay)
-  if (found !== undefined && (found.kind !== 'vxlan' || found.vxlanPort !== port)) deleteLink(netlink, found.ifindex)
-  if (getLink(netlink, DEVICE.overlay) === undefined) addVxlan(netlink, DEVICE.overlay, port, mtu)
-  const link = requireLink(netlink, DEVICE.overlay)
+/** The other kind's device goes: it is of an agent that was set otherwise. */
+function ensureOverlay(netlink: Netlink, kind: TunnelKind, port: number, mtu: number): Link {
+  const name = OVERLAY[kind]
+  for (const link of Object.values(OVERLAY).flatMap((each) => getLink(netlink, each) ?? []))
+    if (link.name !== name || link.kind !== kind || link.tunnelPort !== port) deleteLink(netlink, link.ifindex)
+  if (getLink(netlink, name) === undefined) addTunnel(netlink, kind, name, port, mtu)
+  const link = requireLink(netlink, name)
   prepare(link.name)
   setUp(netlink, link, { mtu })
   return link
@@ -50,7 +55,7 @@ export function ensureDevices(config: DatapathConfig): NodeDevices {
     const source = config.routerIPv4
     for (const prefix of new Set([config.podCIDR, config.clusterCIDR, config.serviceCIDR])) setRoute(netlink, { prefix, link: host, source })
     setRoute(netlink, { prefix: `${LOOPBACK_ADDRESS}/32`, link: host })
-    return { host, overlay: ensureOverlay(netlink, config.vxlanPort, config.mtu) }
+    return { host, overlay: ensureOverlay(netlink, hasFault('ignores-tunnel-option') ? 'vxlan' : config.tunnel, config.tunnelPort, config.mtu) }
   })
 }
 
@@ -74,7 +79,7 @@ export function detachNode(device: string): void {
 }
 
 export function removeDevices(netlink: Netlink): void {
-  for (const name of [DEVICE.host, DEVICE.peer, DEVICE.overlay]) {
+  for (const name of [DEVICE.host, DEVICE.peer, ...Object.values(OVERLAY)]) {
     const link = getLink(netlink, name)
     if (link !== undefined) deleteLink(netlink, link.ifindex)
   }

@@ -38,7 +38,7 @@ function readObject(file: string): ElfObject {
 export async function openDatapath(config: DatapathConfig, options: { stats?: boolean } = {}): Promise<LoadedDatapath> {
   raiseMemlock()
   const object = readObject(config.objectFile)
-  requireFeatures(object)
+  requireFeatures(object, config.tunnel)
   const folder = openPinFolder(config.bpffs)
   const possible = cpus('possible').length
   const maps = openMaps(object, folder, possible)

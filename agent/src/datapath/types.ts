@@ -2,6 +2,8 @@
  * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
  * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, MACs are `aa:bb:cc:dd:ee:ff`.
  */
+export type TunnelKind = 'vxlan' | 'geneve'
+
 export interface DatapathConfig {
   /** ELF object made by clang from agent/bpf. */
   objectFile: string
@@ -18,7 +20,10 @@ export interface DatapathConfig {
   serviceCIDR: string
   /** The router's address inside podCIDR (first address), assigned to cilium_host. */
   routerIPv4: string
-  vxlanPort: number
+  /** Encapsulation between nodes; the device is `cilium_` and this. */
+  tunnel: TunnelKind
+  /** UDP port of the tunnel. */
+  tunnelPort: number
   /** MTU of pods; the underlay's less 50. */
   mtu: number
   /** perf ring pages a CPU, power of two. */

@@ -114,12 +114,12 @@ export class LabNode {
   agent: Agent | undefined
   private readonly lab: Lab
 
-  constructor(lab: Lab, number: number, objectFile: string, debug: boolean) {
+  constructor(lab: Lab, number: number, objectFile: string, settings: Partial<DatapathConfig>) {
     this.lab = lab
     this.netns = `${lab.prefix}n${number}`
     this.config = {
       objectFile, bpffs: path.join(lab.folder, `bpf${number}`), nodeIPv4: `192.168.77.1${number}`, nodeDevice: 'eth1', podCIDR: `10.244.${number}.0/24`,
-      clusterCIDR: '10.244.0.0/16', serviceCIDR: '10.96.0.0/16', routerIPv4: `10.244.${number}.1`, vxlanPort: 8472, mtu: 1400, monitorPages: 64, debug,
+      clusterCIDR: '10.244.0.0/16', serviceCIDR: '10.96.0.0/16', routerIPv4: `10.244.${number}.1`, tunnel: 'vxlan', tunnelPort: 8472, mtu: 1400, monitorPages: 64, debug: false, ...settings,
     }
     lab.addNetns(this.netns)
     ip('-n', this.netns, 'link', 'set', 'lo', 'up')
@@ -160,8 +160,8 @@ export class Lab {
     this.cleanups.push(() => ip('netns', 'del', name))
   }
 
-  node(number: number, objectFile: string, debug = false): LabNode {
-    return new LabNode(this, number, objectFile, debug)
+  node(number: number, objectFile: string, settings: Partial<DatapathConfig> = {}): LabNode {
+    return new LabNode(this, number, objectFile, settings)
   }
 
   /** Joins nodes, and a machine outside of the cluster, by a switch; eth1 on all. The machine's namespace is returned. */
