@@ -23,11 +23,13 @@ export const lash: AgentDriver = {
   faults: [
     'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'ignores-tunnel-option', 'wrong-drop-reason', 'wrong-vni',
     'egress-not-enforced', 'forgets-affinity', 'forgets-node-ports', 'fragments-pass', 'no-related', 'nodeport-local-only', 'policy-status-hides-errors', 'replies-denied', 'restart-forgets-policy',
+    'ipv6-policy-forgets-drop', 'ipv6-egress-not-enforced', 'ipv6-replies-denied', 'ipv6-wrong-vni',
     'shortest-prefix-wins', 'update-opens-window',
     'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
   ],
   options: {
     tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve'] },
+    'enable-ipv6': { description: 'IPv6 addresses for pods too; auto: where the kernel has IPv6', values: ['auto', 'true', 'false'] },
   },
   refusal: {
     fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
@@ -49,14 +51,23 @@ export const lash: AgentDriver = {
   },
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
   installDigest: ({ fault, settings }) => createHash('sha256').update(`${fault ?? ''}\0${JSON.stringify(settings ?? {})}`).update(readFileSync(manifestFile)).digest('hex'),
-  find: ({ settings }) => ({ handle: handleOf(settings?.['tunnel']), ask: async (run) => handleOf((await run(['cat', '/tmp/cilium/config-map/tunnel']))?.trim()) }),
-  plan: ({ nodeApi }, _ctx, { settings }) => Promise.resolve({ manifests: manifests(nodeApi, settings), handle: handleOf(settings?.['tunnel']) }),
+  find: ({ settings }) => ({
+    handle: handleOf(settings?.['tunnel']),
+    ask: async (run) => handleOf((await run(['cat', '/tmp/cilium/config-map/tunnel']))?.trim(), lacksIPv6((await run(['cilium', 'status'])) ?? '')),
+  }),
+  plan: ({ nodeApi }, _ctx, { settings }) => Promise.resolve({
+    manifests: manifests(nodeApi, settings), handle: handleOf(settings?.['tunnel']),
+    refine: async (exec) => handleOf(settings?.['tunnel'], lacksIPv6(await exec(['status']))),
+  }),
 }
 
-const handleOf = (tunnel: string | undefined): InstallPlan['handle'] => ({
+/** Why pods have no IPv6, by what `cilium status` says. */
+const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/m.test(status) ? undefined : 'it is off: the kernel has no IPv6, or enable-ipv6 is false')
+
+const handleOf = (tunnel: string | undefined, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, tunnel: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, ipv6: noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   fatal: ciliumFatal, dumps: ciliumDumps,
 })
