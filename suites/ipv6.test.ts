@@ -1,6 +1,7 @@
 import { describe, expect, needs, PORT, test, tunnelOf } from '../fixtures/index.ts'
 
 const L3 = 'Policy denied (L3)'
+const DENIED = [L3, 'Policy denied (L4)', 'Policy denied (CIDR)']
 const slotA = { matchLabels: { slot: 'a' } }
 const fromClients = { podSelector: { matchLabels: { app: 'client' } } }
 const portOf = (protocol: 'tcp' | 'udp' | 'icmp') => (protocol === 'icmp' ? {} : { port: PORT })
@@ -65,7 +66,18 @@ describe('a NetworkPolicy', needs('agent:ipv6', 'agent:network-policy', 'agent:m
     const client = pods.client1.v6
     for (const server of [pods.a1.v6, pods.a2.v6]) await expect.soft(client).toReach(server)
     const denied = await monitor.during(() => Promise.all([pods.b1.v6, pods.b2.v6].map((server) => expect.soft(client).not.toReach(server))))
-    for (const server of [pods.b1.v6, pods.b2.v6]) expect.soft(denied).toContainDrop({ from: client, to: server, protocol: 'tcp', dstPort: PORT, node: client.node })
+    for (const server of [pods.b1.v6, pods.b2.v6]) expect.soft(denied).toContainDrop({ reason: DENIED, from: client, to: server.ip, protocol: 'tcp', dstPort: PORT, node: client.node })
+  })
+})
+
+describe('egress to prefixes of IPv6', needs('agent:ipv6', 'agent:cilium-network-policy', 'agent:monitor', 'node:exec'), () => {
+  test('of the world: the prefix, but not its exceptions', async ({ pods, policies, outside6, monitor }) => {
+    const client = pods.client1.v6, protocol = 'icmp' as const
+    for (const target of [outside6.one, outside6.two]) await expect.soft(client).toReach(target, { protocol })
+    await policies.cilium('to-prefix6', { endpointSelector: { matchLabels: { app: 'client' } }, egress: [{ toCIDRSet: [{ cidr: outside6.prefix, except: ['fd09:2::/65'] }] }] }, [pods.client1, pods.client2], 'egress')
+    for (const target of [outside6.one, outside6.three]) await expect.soft(client).toReach(target, { protocol })
+    const window = await monitor.during(() => Promise.all([outside6.two, pods.a1.v6].map((target) => expect.soft(client).not.toReach(target, { protocol }))))
+    for (const to of [outside6.two.ip, pods.a1.v6.ip]) expect.soft(window).toContainDrop({ reason: DENIED, from: client, to, protocol, node: client.node })
   })
 })
 

@@ -128,7 +128,7 @@ describe.skipIf(!isRoot)('IPv6', { timeout: 60_000 }, () => {
 
   describe('policy by prefixes', () => {
     const LOCAL = 65_536
-    const prefixes = { 'fd09::/16': LOCAL, 'fd09:2::/32': LOCAL + 1, 'fd09:2::8000:0:0:0/65': LOCAL + 2, '::/0': LOCAL + 3 }
+    const prefixes = { 'fd09::/16': LOCAL, 'fd09:2::/32': LOCAL + 1, 'fd09:2:0:0:8000::/65': LOCAL + 2, '::/0': LOCAL + 3 }
     const named = Object.entries(prefixes).map(([prefix, identity]) => ({ prefix, identity }))
     beforeAll(async () => { for (const { prefix, identity } of named) await w.a1.call('upsertCIDR', prefix, identity) })
     afterAll(async () => { for (const { prefix } of named) await w.a1.call('deleteCIDR', prefix) })
