@@ -25,7 +25,6 @@ export async function prepareOnly(options: E2eOptions): Promise<number> {
 }
 
 async function prepareCells(cells: readonly PlannedCell[], options: E2eOptions, { ctx }: Session): Promise<number> {
-  await ensureHostTools(ctx)
   const start = performance.now()
   const done: string[] = []
   const failed: string[] = []
