@@ -7,6 +7,8 @@ import type { Accel, MachineSpec } from '../types.ts'
 export interface VagrantPlan {
   /** Of libvirt; absent: as the user's environment and Vagrant have it. */
   readonly uri?: string
+  /** User and group of disks, as libvirtd sees them; absent: the user. */
+  readonly owner?: number
   /** Folder of disks; absent: libvirt's own. */
   readonly pool?: string
   /** Of the names of machines in libvirt, whose users share it. */
@@ -46,13 +48,16 @@ export const planMachines = (specs: readonly VagrantSpec[], key: { readonly file
     qemu: [...sshCard(spec.ports.ssh), ...wireCard(spec, specs), ...imagesDrive(spec)],
   }))
 
+/** Slots on the machine's PCI bus (`pc`) that libvirt, which takes them from 2 on, leaves free: QEMU itself would take libvirt's. */
+const slot = { ssh: 'bus=pci.0,addr=0x10', wire: 'bus=pci.0,addr=0x11', images: 'bus=pci.0,addr=0x12' } as const
+
 /** QEMU's user networking, which reaches nothing and is reached on loopback only: no bridge, no DHCP, no rights on the host. */
-const sshCard = (port: number): string[] => ['-netdev', `user,id=kbssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:${port}-:22`, '-device', 'virtio-net-pci,netdev=kbssh,mac=52:54:00:12:34:56,romfile=']
+const sshCard = (port: number): string[] => ['-netdev', `user,id=kbssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:${port}-:22`, '-device', `virtio-net-pci,netdev=kbssh,mac=52:54:00:12:34:56,romfile=,${slot.ssh}`]
 
 /** The wire without a switch of ours: the first machine's QEMU is a hub, and each of the others reaches it by UDP on loopback. */
 function wireCard({ index }: VagrantSpec, all: readonly VagrantSpec[]): string[] {
   const [first] = all
-  const device = ['-device', `virtio-net-pci,netdev=kbwire,mac=${wireMac(index)},romfile=`]
+  const device = ['-device', `virtio-net-pci,netdev=kbwire,mac=${wireMac(index)},romfile=,${slot.wire}`]
   const socket = (id: string, { ports: { link } }: VagrantSpec, end: 'first' | 'own'): string => `socket,id=${id},udp=127.0.0.1:${end === 'first' ? link.own : link.first},localaddr=127.0.0.1:${link[end]}`
   if (index !== first?.index) return ['-netdev', socket('kbwire', all.find((spec) => spec.index === index)!, 'own'), ...device]
   const spokes = all.slice(1).flatMap((other) => ['-netdev', socket(`kblink${other.index}`, other, 'first'), '-netdev', `hubport,id=kbhub${other.index},hubid=0,netdev=kblink${other.index}`])
@@ -60,4 +65,4 @@ function wireCard({ index }: VagrantSpec, all: readonly VagrantSpec[]): string[]
 }
 
 const imagesDrive = ({ imagesDisk }: VagrantSpec): string[] =>
-  imagesDisk === undefined ? [] : ['-drive', `if=none,id=kbimages,file=${imagesDisk.replaceAll(',', ',,')},format=raw,snapshot=on,cache=unsafe`, '-device', 'virtio-blk-pci,drive=kbimages,serial=kb-images']
+  imagesDisk === undefined ? [] : ['-drive', `if=none,id=kbimages,file=${imagesDisk.replaceAll(',', ',,')},format=raw,snapshot=on,cache=unsafe`, '-device', `virtio-blk-pci,drive=kbimages,serial=kb-images,${slot.images}`]

@@ -45,12 +45,12 @@ export async function upVagrant(specs: readonly VagrantMachineSpec[], ctx: Conte
     noteMachines(names, [dir, ctx.sockets], ctx)
     const folder = ctx.registry.claim('folder of Vagrant', () => rmSync(dir, { recursive: true, force: true }))
     folder.hold({ kind: 'path', path: dir })
-    const uri = await startLibvirt(ctx)
+    const session = await startLibvirt(ctx)
     const planned = await specsOf(specs, dir, ctx)
     const key = runKey(ctx)
     const owner = process.env[ownerVariable]
     // libvirt gives QEMU an environment of its own; by this mark its processes are found as the run's.
-    const plan: VagrantPlan = { uri, pool: join(dir, 'disks'), prefix: 'kb-', machines: planMachines(planned, key, owner === undefined ? {} : { [ownerVariable]: owner }) }
+    const plan: VagrantPlan = { ...session, pool: join(dir, 'disks'), prefix: 'kb-', machines: planMachines(planned, key, owner === undefined ? {} : { [ownerVariable]: owner }) }
     mkdirSync(join(dir, 'disks'), { recursive: true })
     writeFileSync(join(dir, 'machines.json'), JSON.stringify(plan, undefined, 2))
     const env = vagrantEnv({ dir, plan: join(dir, 'machines.json'), provider: 'libvirt', env: {} })
