@@ -54,7 +54,7 @@ export async function upVagrant(specs: readonly VagrantMachineSpec[], ctx: Conte
     mkdirSync(join(dir, 'disks'), { recursive: true })
     writeFileSync(join(dir, 'machines.json'), JSON.stringify(plan, undefined, 2))
     const env = vagrantEnv({ dir, plan: join(dir, 'machines.json'), provider: 'libvirt', env: {} })
-    await assertPlugin('libvirt', env, ctx.signal)
+    await assertPlugin(env, ctx.signal)
     const claim = ctx.registry.claim(`Vagrant machines ${names.join(', ')}`, () => destroy(env, ctx))
     await up(plan, env, claim, step, ctx)
     return Promise.all(specs.map((spec, i) => started(spec, planned[i]!, key.file, start, ctx)))
