@@ -25,6 +25,7 @@ export async function prepareOnly(options: E2eOptions): Promise<number> {
 }
 
 async function prepareCells(cells: readonly PlannedCell[], options: E2eOptions, { ctx }: Session): Promise<number> {
+  await ensureHostTools(ctx)
   const start = performance.now()
   const done: string[] = []
   const failed: string[] = []

@@ -14,7 +14,7 @@ const folderOf = ({ cache }: Pick<Context, 'cache'>): string => join(cache, 'vag
 export function noteMachines(machines: readonly string[], paths: readonly string[], ctx: Context): void {
   mkdirSync(folderOf(ctx), { recursive: true })
   const run = process.env[ownerVariable] ?? basename(ctx.dir)
-  const file = join(folderOf(ctx), `${run}.json`)
+  const file = join(folderOf(ctx), `${run.replaceAll('/', '_')}.json`)
   const claim = ctx.registry.claim('note of Vagrant machines', () => rmSync(file, { force: true }))
   claim.hold({ kind: 'path', path: file })
   writeFileSync(file, JSON.stringify({ run, dir: ctx.dir, pid: process.pid, startTime: processStartTime(process.pid) ?? '', machines: [...machines], paths: [...paths] } satisfies Note))
