@@ -14,7 +14,7 @@ import { restoreComparison } from './bench/restore.ts'
 import { wireComparison } from './bench/wire.ts'
 import { parseFlags } from './flags.ts'
 import { parseE2e, type E2eOptions } from './options.ts'
-import { openSession } from './session.ts'
+import { inSession } from './session.ts'
 
 const subjects = ['boot', 'restore', 'wire', 'monitor'] as const
 type Subject = (typeof subjects)[number]
@@ -28,20 +28,14 @@ interface Asked { readonly subject: Subject; readonly kernel?: string; readonly 
 export async function bench(argv: readonly string[]): Promise<number> {
   const asked = parse(argv)
   if (!asked) return 0
-  const session = openSession()
-  try {
-    await ensureHostTools(session.ctx)
-    const samples = await compare(await comparisonOf(asked, session.ctx), asked.rounds, session.ctx)
-    mkdirSync(session.ctx.dir, { recursive: true })
-    writeFileSync(join(session.ctx.dir, 'bench.json'), `${JSON.stringify({ ...asked, date: new Date().toISOString(), ...samples }, undefined, 1)}\n`)
-    process.stdout.write(`${asked.subject}, ${asked.rounds} round${asked.rounds === 1 ? '' : 's'}\n\n${samplesText(samples)}\nevery value: ${join(session.ctx.dir, 'bench.json')}\n`)
+  return inSession(async ({ ctx }) => {
+    await ensureHostTools(ctx)
+    const samples = await compare(await comparisonOf(asked, ctx), asked.rounds, ctx)
+    mkdirSync(ctx.dir, { recursive: true })
+    writeFileSync(join(ctx.dir, 'bench.json'), `${JSON.stringify({ ...asked, date: new Date().toISOString(), ...samples }, undefined, 1)}\n`)
+    process.stdout.write(`${asked.subject}, ${asked.rounds} round${asked.rounds === 1 ? '' : 's'}\n\n${samplesText(samples)}\nevery value: ${join(ctx.dir, 'bench.json')}\n`)
     return 0
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-  }
+  }, { keepFolder: true })
 }
 
 function parse(argv: readonly string[]): Asked | undefined {
