@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import type { Context } from '../core/context.ts'
@@ -9,7 +9,7 @@ import { checkKernelSpec, resolveKernel } from '../kernels/index.ts'
 import { chooseAccel, planMachines, runKey, sessionDaemon, sessionIn, type Accel, type VagrantPlan } from '../machine/index.ts'
 import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
-import { openSession } from './session.ts'
+import { inSession } from './session.ts'
 
 /** What a person asks of `vagrant up`, by the environment. */
 export interface ByHand { readonly kernels: readonly string[]; readonly nodes: number; readonly memoryMiB: number; readonly cpus: number | undefined }
@@ -48,19 +48,11 @@ export async function box(argv: readonly string[]): Promise<number> {
     write(machines, { prefix: '', machines: Array.from({ length: asked.nodes }, (_, i) => ({ name: nameOf(i) })) })
     return 0
   }
-  const session = openSession()
-  try {
-    if (machines === undefined) process.stdout.write(`${(await boxOf(kernel, session.ctx)).box.file}\n`)
-    else write(machines, await planByHand(asked, dirname(resolve(machines)), session.ctx))
+  return inSession(async ({ ctx }) => {
+    if (machines === undefined) process.stdout.write(`${(await boxOf(kernel, ctx)).box.file}\n`)
+    else write(machines, await planByHand(asked, dirname(resolve(machines)), ctx))
     return 0
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-    // This was no run of the suites: there is no result to keep.
-    rmSync(session.ctx.dir, { recursive: true, force: true })
-  }
+  })
 }
 
 async function boxOf(spec: string, ctx: Context): Promise<{ readonly box: Box; readonly accel: Accel }> {
