@@ -6,12 +6,13 @@
  *
  * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
  * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES, SHORTEST_PREFIX_WINS, EGRESS_NOT_ENFORCED,
- * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED, L7_NOT_REDIRECTED, L7_FORGETS_IDENTITY.
+ * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED, IPV6_POLICY_FORGETS_DROP, IPV6_EGRESS_NOT_ENFORCED,
+ * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI, L7_NOT_REDIRECTED, L7_FORGETS_IDENTITY.
  *
  *   from_container ─→ lb4 ─→ identify4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
  *   from_host ───────↗  ↑ └───────────────↗        ├→ to_stack4 ─→ this host, or the world
  *   from_netdev ────────┘                          └→ overlay device ─→ another node
- *   from_overlay ─→ deliver4, to_stack4
+ *   from_overlay ─→ deliver4, to_stack4                                               lash6.h has the programs of IPv6
  *   egress4, deliver4 ─→ to_proxy4 ─→ the agent's proxy ─→ from_host ─→ from_proxy4 (its answers) ─→ deliver4, egress4
  *
  * What 4.9 forces: everything inline (no calls before 4.16), no loops, no global data (5.2), hash maps only (LRU is 4.10, LPM 4.11),
@@ -21,6 +22,7 @@
 #include "lib/cidr.h"
 #include "lib/forward.h"
 #include "lib/lb.h"
+#include "lib/ip6.h"
 #include "lib/policy.h"
 #include "lib/proxy.h"
 
@@ -102,6 +104,8 @@ __section("tc/from_container") int from_container(struct __sk_buff *skb)
 		result = check_sender(skb, endpoint, own_addr);
 		if (!result)
 			result = tail_call(skb, CALL_LB4);
+	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
+		result = tail_call(skb, CALL_FROM_CONTAINER6);
 	} else {
 		result = DROP_UNKNOWN_L3;
 	}
@@ -134,6 +138,10 @@ __section("tc/from_host") int from_host(struct __sk_buff *skb)
 	__u32 identity, source = 0;
 	__u8 point = TRACE_FROM_HOST;
 
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		start_flow(skb, 0, 0);
+		return finish(skb, tail_call(skb, CALL_FROM_HOST6), METRIC_EGRESS, 0);
+	}
 	if (!config || skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
 	if (is_proxy_answer(skb)) {
@@ -235,11 +243,13 @@ __section("tc/from_overlay") int from_overlay(struct __sk_buff *skb)
 	start_flow(skb, 0, 0);
 	if (skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0)
 		return finish(skb, DROP_NO_TUNNEL_KEY, METRIC_INGRESS, 0);
-	identity = overlay_identity(skb, &key);
+	identity = skb->protocol == bpf_htons(ETH_P_IPV6) ? key.tunnel_id : overlay_identity(skb, &key);
 	cb_set(skb, CB_SRC_IDENTITY, identity);
 	trace(skb, TRACE_FROM_OVERLAY, 0, identity, 0, 0, 0, CT_NEW);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		result = overlay_target(skb);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		result = tail_call(skb, CALL_FROM_OVERLAY6);
 	return finish(skb, result, METRIC_INGRESS, 0);
 }
 
@@ -605,3 +615,4 @@ __section("tail/6") int from_proxy4(struct __sk_buff *skb)
 	trace(skb, TRACE_FROM_PROXY, endpoint->id, endpoint->identity, flow.src_identity, 0, 0, CT_REPLY);
 	return finish(skb, tail_call(skb, config->prefix_lengths ? CALL_IDENTIFY4 : CALL_EGRESS4), METRIC_EGRESS, flow.src_identity);
 }
+#include "lash6.h"

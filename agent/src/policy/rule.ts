@@ -9,8 +9,8 @@ export interface PortProtocol { port: string; protocol?: 'TCP' | 'UDP' | 'ANY' }
 export interface HTTPRule { method?: string; path?: string; host?: string; headers?: string[] }
 /** With `rules` the ports are open to requests that one of them matches. */
 export interface PortRule { ports: PortProtocol[]; rules?: { http: HTTPRule[] } }
-/** ICMP by type, of any code. */
-export interface ICMPRule { fields: { family?: 'IPv4'; type: number }[] }
+/** ICMP by type, of any code; of IPv4 unless it says otherwise. */
+export interface ICMPRule { fields: { family?: 'IPv4' | 'IPv6'; type: number }[] }
 /** Whatever addresses a name has, as the agent finds them out by asking; in lower case, without a dot at its end. */
 export interface FQDNRule { matchName: string }
 export interface CIDRRule { cidr: string; except?: string[] }
