@@ -19,7 +19,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     kube = plane.client()
     for (const n of [1, 2]) await createNode(n)
     ;[one, two] = await Promise.all([startTestAgent(plane, 'node1'), startTestAgent(plane, 'node2')])
-  }, 120_000)
+  }, 300_000)
 
   afterAll(async () => {
     for (const agent of [one, two]) { await agent?.stop(); if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true }) }
