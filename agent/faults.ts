@@ -5,6 +5,7 @@
 export const faults: Readonly<Record<string, string>> = {
   'policy-forgets-drop': 'The verdict of a policy is reported, but the packet is delivered all the same.',
   'tunnel-bypass': 'Packets to pods of other nodes are routed by the underlay, without encapsulation.',
+  'ignores-tunnel-option': 'The tunnel is VXLAN, whatever was asked for.',
   'service-one-backend': 'A service always chooses its first backend.',
   'monitor-loses-drops': 'Packets are dropped without an event.',
   'no-reverse-nat': 'Replies of a service keep their backend\'s address.',
@@ -19,6 +20,10 @@ export const faults: Readonly<Record<string, string>> = {
   'forgets-node-ports': 'A service\'s node port is served at no node.',
   'fragments-pass': 'The first fragment of a datagram passes, and the others are dropped for another reason.',
   'no-related': 'ICMP errors are not told to belong to the flow that they are about.',
+  'ipv6-policy-forgets-drop': 'What an ingress policy denies is delivered all the same, if it is IPv6.',
+  'ipv6-egress-not-enforced': 'What policy says of a pod\'s own packets is not heeded for IPv6.',
+  'ipv6-replies-denied': 'Answers to what a pod began by IPv6 are subject to its ingress policy.',
+  'ipv6-wrong-vni': 'The tunnel carries a wrong identity with IPv6 packets.',
   'update-opens-window': 'While the policy of an endpoint changes, it is not enforced for a moment.',
   'restart-forgets-policy': 'When the agent returns, its endpoints are without policy until it has been worked out anew.',
   'policy-status-hides-errors': 'The status of a policy says that it is in force although it was refused.',

@@ -15,7 +15,8 @@ export const capabilities = {
   'node-port': 'services with a node port or an external IP are answered at every node, for pods and nodes',
   'session-affinity': 'a service with affinity gives each client one backend',
   'service-cli': 'its command line makes, changes and deletes services',
-  vxlan: 'between nodes, packets of pods travel in VXLAN with the identity of the sender',
+  tunnel: 'between nodes, packets of pods travel in a tunnel (of the protocol in `AgentHandle.tunnel`) with the identity of the sender',
+  ipv6: 'pods have an IPv6 address too, which its command line lists; their packets go through the same tunnels',
   'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
 } as const
 

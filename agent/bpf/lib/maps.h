@@ -75,14 +75,14 @@ struct lb4_service {
 	__u16 pad;
 	__u32 affinity;   /* seconds that a client keeps its backend after its last new flow, or 0; in the service itself */
 };
-MAP(cilium_lb4_services, BPF_MAP_TYPE_HASH, struct lb4_key, struct lb4_service, 8192);
+MAP(cilium_lb4_services, BPF_MAP_TYPE_HASH, struct lb4_key, struct lb4_service, 65536);
 
 struct lb4_reverse_nat { __be32 address; __be16 port; __u16 pad; };
-MAP(cilium_lb4_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb4_reverse_nat, 4096);
+MAP(cilium_lb4_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb4_reverse_nat, 65536);
 
 /* Which backends exist, by value. A flow keeps its backend while it is in here, wherever its slot in the service has moved to. */
 struct lb4_backend_key { __be32 address; __be16 port; __u16 rev_nat_index; };
-MAP(cilium_lb4_backends, BPF_MAP_TYPE_HASH, struct lb4_backend_key, __u32, 8192);
+MAP(cilium_lb4_backends, BPF_MAP_TYPE_HASH, struct lb4_backend_key, __u32, 65536);
 
 /* The backend that a client of a service with affinity had last. The agent removes what is past its time. */
 struct lb4_affinity_key { __be32 client; __u16 rev_nat_index; __u16 pad; };
@@ -119,7 +119,8 @@ MAP(cilium_metrics, BPF_MAP_TYPE_PERCPU_HASH, struct metrics_key, struct metrics
 /* max_entries 0: the loader puts the number of possible CPUs. */
 MAP(cilium_events, BPF_MAP_TYPE_PERF_EVENT_ARRAY, __u32, __u32, 0);
 
-enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4, CALL_COUNT = 8 };
+enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4 };
+enum { CALL_FROM_CONTAINER6 = 8, CALL_FROM_HOST6 = 9, CALL_FROM_OVERLAY6 = 10, CALL_IDENTIFY6 = 11, CALL_EGRESS6 = 12, CALL_DELIVER6 = 13, CALL_COUNT = 16 };
 MAP(cilium_calls, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, CALL_COUNT);
 
 static __always_inline const struct config *lookup_config(void)

@@ -28,7 +28,7 @@ export interface ApiDeps {
   config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities; policies: PolicyRepository
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
-  monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
+  monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -52,7 +52,7 @@ export function createRoutes(deps: ApiDeps): Routes {
   const allIdentities = () => new Map([...knownIdentities(identities), ...cidrs.list().map(({ id, labels }) => [id, labels] as const)])
   const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
   const endpoint = (text: string) => {
-    const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
+    const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.ipv6, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
     if (found === undefined) throw new ApiError(404, `endpoint ${text} not found`)
     return found
   }

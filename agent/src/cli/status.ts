@@ -14,6 +14,7 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     ...(nodeMonitor.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
     'Cilium health daemon:\tDisabled\t',
     `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
+    ...(ipam.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
   ])
   const shown = options.allControllers ? controllers : failing
