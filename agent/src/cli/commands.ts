@@ -1,8 +1,9 @@
 import type { ConfigModel, EndpointModel, IdentityModel, StatusModel } from '../api/models.ts'
-import type { ParsedFlags } from '../config/flags.ts'
+import { isGiven, type ParsedFlags } from '../config/flags.ts'
 import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
+import { fetch } from './ask.ts'
 import { AgentError, call, get } from './client.ts'
 import { CommandError, type Action, type Group } from './command.ts'
 import { monitor, monitorFlags } from './monitor.ts'
@@ -13,18 +14,10 @@ import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
 const one = { args: { min: 1, max: 1 } }
-const flag = (parsed: ParsedFlags, name: string): boolean => ['true', '1'].includes(parsed.values.get(name)?.at(-1) ?? '')
 
 /** A command that prints what one call gives; `prefix` is what Cilium says before an error. */
 function show<T>(short: string, path: string, prefix: string, text: (data: T) => string): Action {
   return { short, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<T>(path, prefix), text) }
-}
-
-async function fetch<T>(path: string, prefix: string): Promise<T> {
-  try { return await get<T>(path) } catch (error) {
-    if (error instanceof AgentError) throw new CommandError(`${prefix}: ${error.message}`)
-    throw error
-  }
 }
 
 const identities = async (): Promise<Map<number, string[]>> => new Map((await get<IdentityModel[]>('/v1/identity')).map(({ id, labels }) => [id, labels]))
@@ -36,7 +29,7 @@ const status: Action = {
     verbose: { type: 'bool', usage: 'Equivalent to --all-controllers' },
   },
   run: async (parsed) => {
-    const brief = flag(parsed, 'brief')
+    const brief = isGiven(parsed, 'brief')
     const model = await get<StatusModel>('/v1/healthz').catch((error: unknown) => {
       if (brief && error instanceof AgentError) throw new CommandError(`error in cilium: ${error.message}`)
       throw error
@@ -44,7 +37,7 @@ const status: Action = {
     const line = briefText(model)
     if (brief && line !== 'OK') throw new CommandError(line)
     if (brief) return `${line}\n`
-    const text = render(parsed, model, (it) => statusText(it, { allControllers: flag(parsed, 'all-controllers') || flag(parsed, 'verbose'), now: Date.now() }))
+    const text = render(parsed, model, (it) => statusText(it, { allControllers: isGiven(parsed, 'all-controllers') || isGiven(parsed, 'verbose'), now: Date.now() }))
     if ([model.kubernetes, model.cilium].some(({ state }) => state === 'Failure')) throw new CommandError(line, text)
     return text
   },
@@ -80,7 +73,7 @@ const identity: Group = {
 const numeric = { numeric: { type: 'bool', short: 'n', usage: 'Do not resolve IDs' } } as const
 const policyMaps = async (parsed: ParsedFlags, path: string, text: (maps: tables.PolicyMap[], labels: Map<number, string[]> | undefined) => string): Promise<string> => {
   const maps = [await fetch<tables.PolicyMap | tables.PolicyMap[]>(path, 'Cannot get policy map')].flat()
-  const labels = flag(parsed, 'numeric') ? undefined : await identities()
+  const labels = isGiven(parsed, 'numeric') ? undefined : await identities()
   return render(parsed, maps, (it) => text(it, labels))
 }
 
@@ -93,7 +86,7 @@ const bpf: Group = {
       commands: {
         list: {
           short: 'List load-balancing configuration', flags: { ...outputFlags, revnat: { type: 'bool', usage: 'List reverse NAT entries' } },
-          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), flag(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
+          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), isGiven(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
         },
       },
     },

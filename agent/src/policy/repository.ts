@@ -3,7 +3,7 @@ import { keyOf } from '../k8s/informer.ts'
 import type { CiliumNetworkPolicy, KubeObject, NetworkPolicy } from '../k8s/types.ts'
 import { fromCiliumNetworkPolicy } from './ciliumpolicy.ts'
 import { fromNetworkPolicy } from './networkpolicy.ts'
-import { labelText, type Rule, type RuleLabel, type Translation } from './rule.ts'
+import { hasLabels, labelText, type Rule, type RuleLabel, type Translation } from './rule.ts'
 
 export interface PolicyEvent { subtype: 'Policy updated' | 'Policy deleted'; message: { labels: string[]; revision: number; rule_count: number } }
 /** `error`: why the version that Kubernetes has is not, or not wholly, in force. */
@@ -48,10 +48,9 @@ export class PolicyRepository {
 
   /** Deletes the imported rules that have all of these labels, every one if none is given; returns how many. */
   remove(labels: RuleLabel[]): number {
-    const goes = (rule: Rule) => labels.every((wanted) => rule.labels.some((label) => sameLabel(label, wanted)))
-    const gone = this.#imported.filter(goes)
+    const gone = this.#imported.filter((rule) => hasLabels(rule, labels))
     if (gone.length === 0) return 0
-    this.#keep(this.#imported.filter((rule) => !goes(rule)))
+    this.#keep(this.#imported.filter((rule) => !gone.includes(rule)))
     this.#pending.push(this.#event('Policy deleted', gone))
     return gone.length
   }
@@ -111,5 +110,4 @@ export class PolicyRepository {
 /** The API server counts `generation` up for changes of what a policy says only, so that its status is no new version. */
 const versionOf = ({ metadata: { uid, generation, resourceVersion } }: KubeObject): string => `${uid}/${generation ?? resourceVersion}`
 
-const sameLabel = (a: RuleLabel, b: RuleLabel): boolean => a.key === b.key && a.value === b.value && (b.source === '' || b.source === 'any' || a.source === b.source)
 const labelsOf = (rules: Rule[]): string[] => [...new Set(rules.flatMap(({ labels }) => labels.map(labelText)))]
