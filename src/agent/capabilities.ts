@@ -15,6 +15,12 @@ export const capabilities = {
   'node-port': 'services with a node port or an external IP are answered at every node, for pods and nodes',
   'session-affinity': 'a service with affinity gives each client one backend',
   'service-cli': 'its command line makes, changes and deletes services',
+  'identity-gc': 'an identity goes from its lists when no pod has it any more',
+  'config-cli': 'its command line shows and changes options while it runs',
+  metrics: 'it serves what it counts to Prometheus, under Cilium\'s names',
+  health: 'its status tells which nodes can be reached',
+  bugtool: 'its command line makes an archive of its state for bug reports',
+  prefilter: 'its command line denies prefixes ahead of everything else, by XDP',
   vxlan: 'between nodes, packets of pods travel in VXLAN with the identity of the sender',
   'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
 } as const

@@ -23,6 +23,8 @@ export interface AgentHandle {
   readonly capabilities: Capabilities
   /** Absent when it has none. */
   readonly monitor?: MonitorForm
+  /** Where it serves its metrics, on every node. */
+  readonly metrics?: { readonly port: number }
   /** Regular expressions, by their source, of log lines that mean it is broken, whatever else it says. */
   readonly fatal: readonly string[]
   /** Command lines (arguments of `cli`) whose output explains its state: run when a run fails. */
@@ -38,6 +40,7 @@ export const agentHandleSchema = z.object({
   driver: z.string(), version: z.string().exactOptional(), namespace: z.string(), selector: z.string(), container: z.string(), cli: z.array(z.string()),
   capabilities: z.partialRecord(z.enum(capabilityNames), capability),
   monitor: z.object({ form: z.enum(['json', 'text']), args: z.array(z.string()) }).exactOptional(),
+  metrics: z.object({ port: z.number() }).exactOptional(),
   fatal: z.array(z.string()), dumps: z.array(z.array(z.string())), patience: z.number().exactOptional(),
 })
 

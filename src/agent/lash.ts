@@ -10,22 +10,18 @@ import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
-import type { AgentDriver, AgentOptions, InstallPlan } from './driver.ts'
+import type { AgentDriver, AgentOptions, InstallPlan, SeededFault } from './driver.ts'
 
 const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
+const faultList = z.record(z.string(), z.strictObject({ does: z.string(), caughtBy: z.array(z.string()) }))
 
 /** Our own agent: TypeScript and BPF in `agent/`, known here by its build program, its manifests and what its `cilium` prints. */
 export const lash: AgentDriver = {
   name: 'lash',
-  faults: [
-    'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'wrong-drop-reason', 'wrong-vni',
-    'egress-not-enforced', 'forgets-affinity', 'forgets-node-ports', 'fragments-pass', 'no-related', 'nodeport-local-only', 'policy-status-hides-errors', 'replies-denied', 'restart-forgets-policy',
-    'shortest-prefix-wins', 'update-opens-window',
-    'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
-  ],
+  faults: seededFaults(),
   refusal: {
     fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
     minimal: '4.8.0',
@@ -52,9 +48,15 @@ export const lash: AgentDriver = {
 
 const handle: InstallPlan['handle'] = {
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, vxlan: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, vxlan: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
+  metrics: { port: 9090 },
   fatal: ciliumFatal, dumps: ciliumDumps,
+}
+
+/** What lash's build program can build in. */
+function seededFaults(): SeededFault[] {
+  return Object.entries(faultList.parse(JSON.parse(readFileSync(join(source, 'faults.json'), 'utf8')))).map(([name, fault]) => ({ name, ...fault }))
 }
 
 async function buildImage(ctx: Context, { fault }: AgentOptions): Promise<ImageTar> {
