@@ -21,6 +21,7 @@ export class PolicyRepository {
   readonly #store: RuleStore | undefined
   #imported: Rule[]
   #pending: PolicyEvent[] = []
+  #errors = 0
   #revision = 1
 
   constructor(log: Logger, store?: RuleStore) {
@@ -29,6 +30,9 @@ export class PolicyRepository {
     this.#imported = store?.load() ?? []
   }
 
+  /** Policies that could not be understood, or not wholly, so far. */
+  get errors(): number { return this.#errors }
+  countError(): void { this.#errors++ }
   get revision(): number { return this.#revision }
   get rules(): Rule[] { return [...[...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, { rules }]) => rules), ...this.#imported] }
 
@@ -96,10 +100,12 @@ export class PolicyRepository {
     try {
       const { rules, unsupported } = translate()
       if (unsupported.length === 0) return { rules }
+      this.#errors++
       const error = `${unsupported.join('; ')}; rules that have it allow nothing`
       this.#log.warning('Policy has parts that lash does not support; they allow nothing', { policy: key, unsupported: unsupported.join('; ') })
       return { rules, error }
     } catch (error) {
+      this.#errors++
       const kept = old === undefined ? 'it is not in force' : 'its earlier version stays in force'
       this.#log.error(`Unable to understand policy, ${kept}: correct it and apply it again`, { policy: key, error: messageOf(error) })
       return { rules: old?.rules ?? [], error: messageOf(error) }
