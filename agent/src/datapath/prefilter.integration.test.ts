@@ -15,7 +15,7 @@ function compile(folder: string, name: string, fault?: string): string {
   return object
 }
 
-describe.skipIf(process.getuid?.() !== 0)('the prefilter', { timeout: 60_000 }, () => {
+describe.skipIf(process.getuid?.() !== 0)('the prefilter', { timeout: 240_000 }, () => {
   let folder: string, lab: Lab, node: LabNode, agent: Agent, outside: string
   const begin = async (fault?: string): Promise<void> => {
     lab = new Lab()
