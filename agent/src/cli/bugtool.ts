@@ -1,7 +1,7 @@
 import { createWriteStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { hostname, release } from 'node:os'
 import { join } from 'node:path'
-import { finished } from 'node:stream/promises'
+import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { isGiven, type ParsedFlags } from '../config/flags.ts'
 import { hasFault } from '../fault.ts'
@@ -88,9 +88,8 @@ async function writeArchive(path: string, gzip: boolean, entries: readonly Entry
   const { pack: newPack } = await import('tar-stream')
   const pack = newPack()
   const out = createWriteStream(path, { mode: 0o600 })
-  if (gzip) pack.pipe(createGzip()).pipe(out)
-  else pack.pipe(out)
+  const written = gzip ? pipeline(pack, createGzip(), out) : pipeline(pack, out)
   for (const { name, content } of entries) pack.entry({ name, mtime: new Date() }, content)
   pack.finalize()
-  await finished(out).catch((error: unknown) => { throw new CommandError(`Failed to create archive: ${(error as Error).message}`) })
+  await written.catch((error: unknown) => { throw new CommandError(`Failed to create archive: ${(error as Error).message}`) })
 }
