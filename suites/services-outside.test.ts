@@ -17,7 +17,9 @@ describe.each(['tcp', 'udp'] as const)('a %s service with a node port', needs('a
       const options = { protocol, port: service.nodePort, times }
       for (const node of nodes) await Promise.all([pods.client1, pods.client2].map((client) => expect.soft(client).toReachAll(at(service, node.ip), options)))
       // A node asks itself, and the other one: as a client outside would. Some backends are here and some there; how they are spread is seen above.
-      for (const client of nodes) for (const node of nodes) await expect.soft(client).toReach(at(service, node.ip), { protocol, port: service.nodePort, times: 2, timeoutMs: 15_000 })
+      await Promise.all(nodes.map(async (client) => {
+        for (const node of nodes) await expect.soft(client).toReach(at(service, node.ip), { protocol, port: service.nodePort, times: 2, timeoutMs: 15_000 })
+      }))
     } finally {
       await services.remove(service)
     }

@@ -13,10 +13,10 @@ describe('an agent that is killed', needs('agent:endpoints', 'agent:network-poli
     const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
     await policies.network('clients-only', clientsOnly, [a1, pods.a2])
     const before = await known(agents.byNode.values())
-    const held = client1.hold(a1.ip, PORT, 30)
+    const release = await client1.hold(a1.ip, PORT)
     await away.kill(node)
     await Promise.all([expect.soft(client1).toReach(a1), expect.soft(b1).not.toReach(a1)])
-    expect.soft(await held).toMatchObject({ ok: true })
+    expect.soft(await release()).toMatchObject({ ok: true })
     expect(await known(agents.byNode.values())).toEqual(before)
   })
 })
@@ -29,7 +29,7 @@ describe('a cluster without agents', needs('agent:endpoints', 'agent:network-pol
       await Promise.all([...agents.byNode.values()].map((agent) => expect(agent).toListLoadBalancer([service.criteria])))
       await policies.network('clients-only', clientsOnly, [a1, a2])
       const before = await known(agents.byNode.values())
-      const held = [client1.hold(a1.ip, PORT, 60), client1.hold(a2.ip, PORT, 60), client2.hold(service.ip, 80, 60)]
+      const held = await Promise.all([client1.hold(a1.ip, PORT), client1.hold(a2.ip, PORT), client2.hold(service.ip, 80)])
       await away.leave()
       await Promise.all([
         expect.soft(client1).toReach(a1), expect.soft(client1).toReach(a2), expect.soft(client2).toReachAll(service, { protocol: 'tcp', port: 80, times: sureToReachAll(2) }),
@@ -38,7 +38,7 @@ describe('a cluster without agents', needs('agent:endpoints', 'agent:network-pol
       // All the while that they come back nothing denied arrives.
       await Promise.all([away.comeBack(nodes.length), expect.soft(b1).not.toReach(a1, { protocol: 'udp', times: 100, timeoutMs: 250 }), expect.soft(b2).not.toReach(a1, { protocol: 'udp', times: 100, timeoutMs: 250 })])
       await policies.enforced('clients-only', [a1, a2], true)
-      expect.soft(await Promise.all(held)).toEqual(held.map(() => expect.objectContaining({ ok: true }) as unknown))
+      expect.soft(await Promise.all(held.map((release) => release()))).toEqual(held.map(() => expect.objectContaining({ ok: true }) as unknown))
       expect.soft(await known(agents.byNode.values())).toEqual(before)
       await Promise.all([...agents.byNode.values()].map((agent) => expect(agent).toListLoadBalancer([service.criteria])))
       await Promise.all([expect.soft(client1).toReach(a1), expect.soft(b1).not.toReach(a1)])

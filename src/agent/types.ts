@@ -17,4 +17,6 @@ export interface RunHandle {
   readonly agent: AgentHandle
   /** Image of the workload that suites deploy (probe and busybox). */
   readonly workloadImage: string
+  /** The cluster ends with the run: what suites made in it may stay as evidence, and ending it would take the nodes' time from collecting that. */
+  readonly ends?: boolean
 }

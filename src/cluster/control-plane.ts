@@ -34,8 +34,24 @@ export interface ControlPlane {
 /** What is asked for. `saved`: the folder of a saved control plane (snapshot.ts), whose state and keys this one begins with. */
 export interface ControlPlaneSpec { readonly kubernetes: Kubernetes; readonly saved?: string }
 
-/** Starts the control plane; resolves when the API server's /readyz says so and the `kubernetes` service has its endpoint. */
-export function startControlPlane({ kubernetes, saved }: ControlPlaneSpec, ctx: Context): Promise<ControlPlane> {
+/** A control plane on its way up. */
+export interface StartingControlPlane {
+  /** Takes nodes before the rest is there. */
+  readonly link: Promise<Link>
+  /** Resolves when the API server's /readyz says so and the `kubernetes` service has its endpoint. */
+  readonly plane: Promise<ControlPlane>
+}
+
+/** Starts the control plane. */
+export function startControlPlane(spec: ControlPlaneSpec, ctx: Context): StartingControlPlane {
+  const { promise: link, resolve, reject } = Promise.withResolvers<Link>()
+  link.catch(() => undefined) // told by `plane` too
+  const plane = startPrograms(spec, resolve, ctx)
+  plane.catch(reject)
+  return { link, plane }
+}
+
+function startPrograms({ kubernetes, saved }: ControlPlaneSpec, linked: (link: Link) => void, ctx: Context): Promise<ControlPlane> {
   return inStep(ctx.progress, 'control plane', async (step) => {
     beginState(saved, ctx)
     const { authority, files, adminKubeconfig, linkSocket } = await prepare(kubernetes, ctx)
@@ -51,11 +67,14 @@ export function startControlPlane({ kubernetes, saved }: ControlPlaneSpec, ctx: 
     }
     step.update('etcd')
     // etcd and the API server meet at a Unix socket; etcd takes only "host:port" as its name, so it is relative to the working folder.
-    const [link] = await Promise.all([startLink({ socket: linkSocket, apiPort: files.apiPort }, ctx), start('etcd', etcdArgs(files), ctx.sockets), start('kube-apiserver', apiServerArgs(files), ctx.sockets)])
+    const linking = startLink({ socket: linkSocket, apiPort: files.apiPort }, ctx)
+    linking.then(linked, () => undefined)
+    const [link] = await Promise.all([linking, start('etcd', etcdArgs(files), ctx.sockets), start('kube-apiserver', apiServerArgs(files), ctx.sockets)])
     const assertAlive = (): void => [...services, link.service].forEach(assertRunning)
     const plane: ControlPlane = { kubernetes, authority, kubeconfig: adminKubeconfig, api: openApi(adminKubeconfig), apiPort: files.apiPort, link, services, assertAlive }
     step.update('kube-apiserver')
     await waitApi(plane, ctx)
+    await link.ready()
     await Promise.all([start('kube-controller-manager', controllerManagerArgs(files)), start('kube-scheduler', schedulerArgs(files)), writeKubernetesEndpoints(plane.api, ctx)])
     return plane
   })

@@ -3,6 +3,7 @@ import { inStep } from '../core/progress.ts'
 import { waitFor } from '../core/wait.ts'
 import type { Machine } from '../machine/types.ts'
 import type { ControlPlane } from './control-plane.ts'
+import type { Link } from './link.ts'
 import { kubeletArgs, nodeFiles, type GuestFile, type NodeFiles } from './node-files.ts'
 import { conditionOf, leaseRenewal, nodeStatus } from './node-status.ts'
 import { minorOf } from './version.ts'
@@ -13,18 +14,19 @@ export const pauseImage = 'kernelbed.local/pause:1'
 /** Makes a machine a node: containerd and kubelet started, the API server reachable on it. Resolves when the node has registered itself. */
 export function joinNode(machine: Machine, plane: ControlPlane, ctx: Context): Promise<void> {
   return inStep(ctx.progress, `${machine.name}: kubelet`, async (step) => {
-    const { name, address, ssh } = machine.handle
     const node = identityOf(machine, plane)
-    await Promise.all([plane.link.add({ name, address, ssh }), machine.exec('sh -s', { stdin: joinScript(nodeFiles(node), kubeletArgs(node)), timeoutMs: 60_000, signal: ctx.signal })])
+    await Promise.all([linkNode(machine, plane.link), machine.exec('sh -s', { stdin: joinScript(nodeFiles(node), kubeletArgs(node)), timeoutMs: 60_000, signal: ctx.signal })])
     await waitRegistered(machine, plane, ctx, step.update.bind(step))
   })
 }
 
-/** Connects a restored node again; resolves when its kubelet has renewed its lease since, which shows that both its clock and its way to the API server are right. */
+/** Gives a node its way to the API server. */
+export const linkNode = ({ handle: { name, address, ssh } }: Machine, link: Link): Promise<void> => link.add({ name, address, ssh })
+
+/** Takes back a restored node that is linked; resolves when its kubelet has renewed its lease since, which shows that both its clock and its way to the API server are right. */
 export function rejoinNode(machine: Machine, plane: ControlPlane, since: Date, ctx: Context): Promise<void> {
   return inStep(ctx.progress, `${machine.name}: kubelet`, async (step) => {
-    const { name, address, ssh } = machine.handle
-    await plane.link.add({ name, address, ssh })
+    const { name } = machine.handle
     const evidence = (): Promise<string> => guestLogs(machine)
     await waitFor({ name: `kubelet of ${name} to renew its lease`, timeoutMs: 40_000, intervalMs: 100, signal: ctx.signal, blame: 'cluster', evidence }, async () => {
       plane.assertAlive()

@@ -1,6 +1,6 @@
 /**
  * Entry of the node link: `link-main.ts <Unix socket> <port of the API server>`. Keeps an SSH connection to every node it is told of
- * (PUT /nodes), listens there for the API server, and serves HTTP CONNECT on the socket for connections from the API server to nodes.
+ * (PUT /nodes), listens there for the API server (connections wait until PUT /ready), and serves HTTP CONNECT on the socket for connections from the API server to nodes.
  */
 import { createServer, type IncomingMessage } from 'node:http'
 import { rmSync } from 'node:fs'
@@ -9,6 +9,7 @@ import { LinkedNode } from './linked-node.ts'
 import type { LinkNode } from './link.ts'
 
 const [socketPath = '', apiPort = ''] = process.argv.slice(2)
+const { promise: ready, resolve: apiIsReady } = Promise.withResolvers<void>()
 const nodes = new Map<string, LinkedNode>()
 const log = (line: string): void => void process.stdout.write(`${new Date().toISOString()} ${line}\n`)
 
@@ -20,12 +21,13 @@ const server = createServer((request, response) => {
 })
 
 async function handle(request: IncomingMessage): Promise<string> {
-  if (request.method === 'PUT') {
+  if (request.method === 'PUT' && request.url === '/ready') apiIsReady()
+  else if (request.method === 'PUT') {
     let body = ''
     for await (const chunk of request) body += String(chunk)
     const node = JSON.parse(body) as LinkNode
     nodes.get(node.name)?.close()
-    nodes.set(node.name, new LinkedNode(node, Number(apiPort), log))
+    nodes.set(node.name, new LinkedNode(node, { port: Number(apiPort), ready }, log))
   }
   return JSON.stringify([...nodes.values()].map((node) => node.state))
 }

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
@@ -54,6 +56,26 @@ describe('the node link', () => {
     server.dropConnections()
     await expect.poll(async () => (await link.states())[0], { timeout: 5000 }).toMatchObject({ connected: true, connections: 2 })
     expect(await connectTo(link.socket, '192.168.77.11:10250')).toBe('you reached 127.0.0.1:10250')
+  })
+
+  it('lets connections of a node wait until the API server is ready', async () => {
+    const peers: string[] = []
+    const api = createServer((socket) => {
+      peers.push('connected')
+      socket.on('error', () => undefined).end('hello from the API server')
+    }).listen(0, '127.0.0.1')
+    await once(api, 'listening')
+    const link = await startLink({ socket: join(dir, 'link'), apiPort: (api.address() as AddressInfo).port }, ctx)
+    const { server, node: first } = await node('node1', '192.168.77.11')
+    await link.add(first)
+    const connecting = server.connectFromNode('172.31.255.1', 6443)
+    // A round trip to the node: its connection has come by then.
+    expect(await connectTo(link.socket, '10.244.0.7:8080')).toBe('you reached 10.244.0.7:8080')
+    expect(peers).toEqual([])
+    await link.ready()
+    const channel = await connecting
+    expect(String((await once(channel, 'data') as [Buffer])[0])).toBe('hello from the API server')
+    api.close()
   })
 
   it('says that no node can reach an address when none is connected', async () => {

@@ -15,8 +15,10 @@ export interface LinkState { readonly name: string; readonly connected: boolean;
 export interface Link {
   readonly service: Service
   readonly socket: string
-  /** Connects a node; resolves when the API server can be reached on it. */
+  /** Connects a node; resolves when the API server's address is there on it. Connections to it wait for `ready`. */
   add(node: LinkNode): Promise<void>
+  /** The API server is ready: lets the nodes' connections through. */
+  ready(): Promise<void>
   states(): Promise<readonly LinkState[]>
 }
 
@@ -26,25 +28,26 @@ export async function startLink({ socket, apiPort }: { readonly socket: string; 
     name: 'node link', file: process.execPath, args: [new URL('./link-main.ts', import.meta.url).pathname, socket, String(apiPort)],
     logFile: join(ctx.dir, 'logs', 'link.log'), graceMs: 500,
   })
-  const states = async (): Promise<readonly LinkState[]> => JSON.parse(await call(socket, 'GET')) as LinkState[]
+  const states = async (): Promise<readonly LinkState[]> => JSON.parse(await call(socket, 'GET', '/nodes')) as LinkState[]
   const wait = { signal: ctx.signal, evidence: () => service.logTail(10) }
+  const put = (path: string, body?: object): Promise<string> => waitFor({ ...wait, name: 'the node link to listen', timeoutMs: 10_000, intervalMs: 20, blame: 'host' }, async () => {
+    service.assertAlive()
+    return { done: await call(socket, 'PUT', path, body) }
+  })
   const add = async (node: LinkNode): Promise<void> => {
-    await waitFor({ ...wait, name: 'the node link to listen', timeoutMs: 10_000, intervalMs: 20, blame: 'host' }, async () => {
-      service.assertAlive()
-      return { done: await call(socket, 'PUT', node) }
-    })
+    await put('/nodes', node)
     await waitFor({ ...wait, name: `the node link to reach ${node.name}`, timeoutMs: 30_000, intervalMs: 30, blame: 'cluster' }, async () => {
       service.assertAlive()
       const state = (await states()).find(({ name }) => name === node.name)
       return state?.connected ? { done: undefined } : { seen: state?.error ?? 'connecting' }
     })
   }
-  return { service, socket, add, states }
+  return { service, socket, add, ready: async () => void (await put('/ready')), states }
 }
 
-function call(socketPath: string, method: string, body?: object): Promise<string> {
+function call(socketPath: string, method: string, path: string, body?: object): Promise<string> {
   return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, method, path: '/nodes', timeout: 5000 }, (answer) => {
+    const sent = request({ socketPath, method, path, timeout: 5000 }, (answer) => {
       let text = ''
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk)).on('error', reject)
         .on('end', () => (answer.statusCode === 200 ? resolve(text) : reject(new Error(`${answer.statusCode}: ${text}`))))

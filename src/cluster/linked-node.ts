@@ -8,19 +8,24 @@ import type { LinkNode, LinkState } from './link.ts'
 const firstBackoffMs = 200
 const longestBackoffMs = 5000
 
+/**
+ * Where connections from nodes go. Those that come before it is ready wait: nodes of a snapshot run on while the API server starts, and clients that are refused come back later and later.
+ */
+export interface ApiServer { readonly port: number; readonly ready: Promise<void> }
+
 /** One node of the link: its SSH connection, made anew when it is lost, with the API server's address forwarded from the node. */
 export class LinkedNode {
   readonly #node: LinkNode
-  readonly #apiPort: number
+  readonly #api: ApiServer
   readonly #log: (line: string) => void
   #client: Client | undefined
   #connections = 0
   #error = 'connecting'
   readonly #closed = new AbortController()
 
-  constructor(node: LinkNode, apiPort: number, log: (line: string) => void) {
+  constructor(node: LinkNode, api: ApiServer, log: (line: string) => void) {
     this.#node = node
-    this.#apiPort = apiPort
+    this.#api = api
     this.#log = (line) => log(`${node.name}: ${line}`)
     void this.#keepConnected()
   }
@@ -62,7 +67,7 @@ export class LinkedNode {
   async #connection(): Promise<void> {
     const client = await connectSsh(this.#node.ssh, { signal: this.#closed.signal })
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
-    client.on('tcp connection', (details, accept, reject) => this.#acceptFromNode(details, accept, reject))
+    client.on('tcp connection', (details, accept, reject) => void this.#acceptFromNode(details, accept, reject))
     try {
       await forwardApi(client)
       this.#client = client
@@ -76,8 +81,9 @@ export class LinkedNode {
     }
   }
 
-  #acceptFromNode(_details: TcpConnectionDetails, accept: () => ClientChannel, reject: () => void): void {
-    const api = connectTcp({ port: this.#apiPort, host: '127.0.0.1', noDelay: true })
+  async #acceptFromNode(_details: TcpConnectionDetails, accept: () => ClientChannel, reject: () => void): Promise<void> {
+    await this.#api.ready
+    const api = connectTcp({ port: this.#api.port, host: '127.0.0.1', noDelay: true })
     const refused = (error: Error): void => {
       this.#log(`API server: ${error.message}`)
       reject()

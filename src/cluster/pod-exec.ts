@@ -29,28 +29,37 @@ const messageBytes = 256 * 1024
 /** Runs a program in a container to its end, over the API server's exec. With `stdin` the image needs a shell. Throws PodCommandError. */
 export async function execInPod(handle: Access, where: ContainerRef, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   const start = performance.now()
-  const [stdout, stderr] = [new Gathered(), new Gathered()]
-  const result = (exitCode: number): ExecResult => ({ command: argv.join(' '), exitCode, stdout: stdout.text, stderr: stderr.text, ms: Math.round(performance.now() - start) })
-  const input = options.stdin === undefined ? undefined : Buffer.from(options.stdin)
-  const session = await openExec(handle, where, input ? measured(argv, input) : argv, stdout, stderr, input).catch((cause: unknown) => {
-    throw new PodCommandError(`cannot exec (${messageOf(cause)})`, where, result(-1), cause)
-  })
-  const ending = await withDeadline(session, options, (reason) => new PodCommandError(reason, where, result(-1)))
-  journal(`${where.namespace}/${where.pod}`, argv.join(' '), ending.reason)
-  if (ending.exitCode !== 0 && !options.allowFailure) throw new PodCommandError(ending.reason, where, result(ending.exitCode ?? -1))
-  return result(ending.exitCode ?? -1)
+  const { exitCode, reason, stdout, stderr } = await runInPod(handle, where, argv, options)
+  journal(`${where.namespace}/${where.pod}`, argv.join(' '), reason)
+  const result: ExecResult = { command: argv.join(' '), exitCode: exitCode ?? -1, stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8'), ms: Math.round(performance.now() - start) }
+  if (exitCode !== 0 && !options.allowFailure) throw new PodCommandError(reason, where, result)
+  return result
 }
 
 /** As execInPod, but answers what the program writes, byte for byte. */
 export async function readInPod(handle: Access, where: ContainerRef, argv: readonly string[], options: Pick<ExecOptions, 'timeoutMs' | 'signal'> = {}): Promise<Buffer> {
+  const { exitCode, reason, stdout, stderr } = await runInPod(handle, where, argv, options)
+  if (exitCode !== 0) throw new PodCommandError(reason, where, { command: argv.join(' '), exitCode: exitCode ?? -1, stdout: '', stderr: stderr.toString('utf8'), ms: 0 })
+  return stdout
+}
+
+interface Ran extends Ending { readonly stdout: Buffer; readonly stderr: Buffer }
+
+/** Throws PodCommandError when the program cannot be started, or does not end in time. */
+async function runInPod(handle: Access, where: ContainerRef, argv: readonly string[], options: ExecOptions): Promise<Ran> {
+  const start = performance.now()
   const [stdout, stderr] = [new Gathered(), new Gathered()]
-  const result = (exitCode: number): ExecResult => ({ command: argv.join(' '), exitCode, stdout: '', stderr: stderr.text, ms: 0 })
-  const session = await openExec(handle, where, argv, stdout, stderr, undefined).catch((cause: unknown) => {
-    throw new PodCommandError(`cannot exec (${messageOf(cause)})`, where, result(-1), cause)
+  const failure = (reason: string, cause?: unknown): PodCommandError =>
+    new PodCommandError(reason, where, { command: argv.join(' '), exitCode: -1, stdout: stdout.text, stderr: stderr.text, ms: Math.round(performance.now() - start) }, cause)
+  const input = options.stdin === undefined ? undefined : Buffer.from(options.stdin)
+  const session = await openExec(handle, where, input ? measured(argv, input) : argv, stdout, stderr, input).catch((cause: unknown) => {
+    throw failure(`cannot exec (${messageOf(cause)})`, cause)
   })
-  const ending = await withDeadline(session, options, (reason) => new PodCommandError(reason, where, result(-1)))
-  if (ending.exitCode !== 0) throw new PodCommandError(ending.reason, where, result(ending.exitCode ?? -1))
-  return stdout.bytes
+  try {
+    return { ...(await inTime(session.done, options, failure)), stdout: stdout.bytes, stderr: stderr.bytes }
+  } finally {
+    session.close()
+  }
 }
 
 /** The exec protocol cannot end standard input without ending the session: the command reads as many bytes as there are. */
@@ -134,18 +143,18 @@ export function endingOf(status: ExecStatus): Ending {
   return code === undefined ? { exitCode: 126, reason: (status.message ?? 'cannot run').replace(/^.*unable to start container process: /, '') } : { exitCode: Number(code), reason: `exit code ${code}` }
 }
 
-async function withDeadline(session: Session, options: Pick<ExecOptions, 'timeoutMs' | 'signal'>, failure: (reason: string) => Error): Promise<Ending> {
-  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
+/** What `work` resolves with, or the failure with its reason when that takes longer than the options allow (30 s without), or they are aborted. */
+export async function inTime<T>(work: Promise<T>, { timeoutMs = defaultTimeoutMs, signal }: Pick<ExecOptions, 'timeoutMs' | 'signal'>, failure: (reason: string) => Error): Promise<T> {
   const { promise: failed, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(failure(`timed out after ${timeoutMs / 1000} s`)), timeoutMs)
-  const onAbort = (): void => reject(failure('stopped'))
-  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const abort = (): void => reject(failure('stopped'))
+  if (signal?.aborted) abort()
+  signal?.addEventListener('abort', abort)
   try {
-    return await Promise.race([session.done, failed])
+    return await Promise.race([work, failed])
   } finally {
     clearTimeout(timer)
-    options.signal?.removeEventListener('abort', onAbort)
-    session.close()
+    signal?.removeEventListener('abort', abort)
   }
 }
 

@@ -3,10 +3,8 @@ import { Writable } from 'node:stream'
 import { journal } from '../core/journal.ts'
 import { shellQuote } from '../core/shell-quote.ts'
 import type { ExecOptions, ExecResult } from '../machine/types.ts'
-import { execInPod, openExec, PodCommandError, type Access, type Session } from './pod-exec.ts'
+import { execInPod, inTime, openExec, PodCommandError, type Access, type Session } from './pod-exec.ts'
 import type { ContainerRef } from './types.ts'
-
-const defaultTimeoutMs = 30_000
 
 /** A shell that runs in a container, and what it has printed since the last command. */
 interface Open { readonly session: Session; readonly stdout: Output; readonly stderr: Output }
@@ -41,8 +39,9 @@ export class PodShell {
 
   /** Ends the shell. */
   async close(): Promise<void> {
-    const open = await this.#open?.catch(() => undefined)
+    const opening = this.#open
     this.#open = undefined
+    const open = await opening?.catch(() => undefined)
     open?.session.close()
   }
 
@@ -50,14 +49,13 @@ export class PodShell {
     if (this.#without) return execInPod(this.#handle, this.#where, argv, options)
     const start = performance.now()
     const result = (exitCode: number, stdout = '', stderr = ''): ExecResult => ({ command: argv.join(' '), exitCode, stdout, stderr, ms: Math.round(performance.now() - start) })
-    const open = await (this.#open ??= this.#start()).catch((cause: unknown) => {
-      this.#open = undefined
+    const open = await this.#opened().catch((cause: unknown) => {
       throw new PodCommandError(`cannot exec (${cause instanceof Error ? cause.message : String(cause)})`, this.#where, result(-1), cause)
     })
     const mark = `kb-${randomBytes(8).toString('hex')}`
     open.session.write(`${argv.map(shellQuote).join(' ')} </dev/null; printf '\\n%s %s\\n' ${mark} $?; printf '\\n%s\\n' ${mark} >&2\n`)
     try {
-      const [stdout, stderr] = await this.#answer(open, mark, options)
+      const [stdout, stderr] = await answer(open, mark, options)
       const exitCode = Number(stdout.code)
       journal(`${this.#where.namespace}/${this.#where.pod}`, argv.join(' '), `exit code ${exitCode}`)
       const done = result(exitCode, stdout.text, stderr.text)
@@ -77,29 +75,34 @@ export class PodShell {
     }
   }
 
-  async #start(): Promise<Open> {
+  /** Opens the shell, unless it is open. */
+  #opened(): Promise<Open> {
+    if (this.#open) return this.#open
+    const opening: Promise<Open> = this.#start(() => this.#forget(opening))
+    opening.catch(() => this.#forget(opening))
+    return (this.#open = opening)
+  }
+
+  /** A shell that ended late must not take the place of the one after it. */
+  #forget(opening: Promise<Open>): void {
+    if (this.#open === opening) this.#open = undefined
+  }
+
+  async #start(ended: () => void): Promise<Open> {
     const [stdout, stderr] = [new Output(), new Output()]
     const session = await this.#exec(this.#handle, this.#where, ['sh'], stdout, stderr, Buffer.alloc(0))
     // It goes with its container, which may be started again: the next command then opens another one.
-    void session.done.then(() => (this.#open = undefined))
+    void session.done.then(ended)
     return { session, stdout, stderr }
   }
+}
 
-  /** What came before the mark on both outputs. */
-  async #answer({ session, stdout, stderr }: Open, mark: string, { timeoutMs = defaultTimeoutMs, signal }: ExecOptions): Promise<[Answered, Answered]> {
-    const { promise: failed, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => reject(new Error(`timed out after ${timeoutMs / 1000} s`)), timeoutMs)
-    const abort = (): void => reject(new Error('stopped'))
-    if (signal?.aborted) abort()
-    signal?.addEventListener('abort', abort)
-    void session.done.then(({ exitCode, reason }) => reject(exitCode === 126 || exitCode === 127 ? new NoShell() : new Error(`the shell ended: ${reason}`)))
-    try {
-      return await Promise.race([Promise.all([stdout.until(mark), stderr.until(mark)]), failed])
-    } finally {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
-    }
-  }
+/** What came before the mark on both outputs. */
+function answer({ session, stdout, stderr }: Open, mark: string, options: ExecOptions): Promise<[Answered, Answered]> {
+  const ended = session.done.then(({ exitCode, reason }) => {
+    throw exitCode === 126 || exitCode === 127 ? new NoShell() : new Error(`the shell ended: ${reason}`)
+  })
+  return inTime(Promise.race([Promise.all([stdout.until(mark), stderr.until(mark)]), ended]), options, (reason) => new Error(reason))
 }
 
 /** The image has none. */

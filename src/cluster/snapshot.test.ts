@@ -52,6 +52,6 @@ it('gives a restore up only when all of it has ended', async () => {
     reject(new Error('aborted'))
   }))
   const kubernetes = { bin: '/none', version: '1.20.2' } as Parameters<typeof restoreCluster>[0]['kubernetes']
-  await expect(restoreCluster({ kubernetes, saved, machines: (_plane, { signal }) => [machine(signal)] }, ctx)).rejects.toThrow('etcd is missing')
+  await expect(restoreCluster({ kubernetes, saved, machines: ({ signal }) => [machine(signal)] }, ctx)).rejects.toThrow('etcd is missing')
   expect(ended).toBe(true)
 })

@@ -5,7 +5,7 @@ import type { Machine } from '../machine/types.ts'
 import { addresses } from './addresses.ts'
 import type { Api } from './api.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
-import { joinNode, rejoinNode, waitNodesReady } from './join.ts'
+import { joinNode, linkNode, rejoinNode, waitNodesReady } from './join.ts'
 import { saveState } from './snapshot.ts'
 import type { ClusterHandle } from './types.ts'
 
@@ -30,7 +30,7 @@ export interface StartedCluster {
 
 /** Starts the control plane on this host and makes the machines its nodes. */
 export async function startCluster({ kubernetes, machines }: ClusterSpec, ctx: Context): Promise<StartedCluster> {
-  const starting = startControlPlane({ kubernetes }, ctx)
+  const { plane: starting } = startControlPlane({ kubernetes }, ctx)
   const joined = await Promise.all(machines.map(async (promised) => {
     const [machine, plane] = await Promise.all([promised, starting])
     await joinNode(machine, plane, ctx)
@@ -44,8 +44,8 @@ export interface RestoredClusterSpec {
   readonly kubernetes: Kubernetes
   /** Folder that saveControlPlane filled. */
   readonly saved: string
-  /** Restores the machines, which should run on when the control plane is there to be found. Aborted by the context that it is given. */
-  readonly machines: (controlPlane: Promise<unknown>, ctx: Context) => readonly Promise<Machine>[]
+  /** Restores the machines. Aborted by the context that it is given. */
+  readonly machines: (ctx: Context) => readonly Promise<Machine>[]
 }
 
 /**
@@ -56,10 +56,14 @@ export async function restoreCluster({ kubernetes, saved, machines }: RestoredCl
   const failed = new AbortController()
   const attempt: Context = { ...ctx, signal: AbortSignal.any([ctx.signal, failed.signal]) }
   const since = new Date()
-  const starting = startControlPlane({ kubernetes, saved }, attempt)
-  const restoring = machines(starting, attempt)
-  const joining = restoring.map(async (promised) => {
-    const [machine, plane] = await Promise.all([promised, starting])
+  const { link, plane: starting } = startControlPlane({ kubernetes, saved }, attempt)
+  const linking = machines(attempt).map(async (promised) => {
+    const machine = await promised
+    await linkNode(machine, await link)
+    return machine
+  })
+  const joining = linking.map(async (linked) => {
+    const [machine, plane] = await Promise.all([linked, starting])
     await rejoinNode(machine, plane, since, attempt)
     return machine
   })
@@ -67,7 +71,7 @@ export async function restoreCluster({ kubernetes, saved, machines }: RestoredCl
     return clusterOf(await Promise.all(joining), await starting, ctx)
   } catch (error) {
     failed.abort()
-    await Promise.allSettled([starting, ...restoring, ...joining])
+    await Promise.allSettled([starting, ...linking, ...joining])
     throw error
   }
 }

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Duplex } from 'node:stream'
 import ssh2, { type Connection } from 'ssh2'
 
 /** An SSH server for unit tests: takes any key, remembers remote forwards, and answers every forwarded connection with the address it asked for. */
@@ -29,6 +30,15 @@ export class TestSshServer {
 
   dropConnections(): void {
     for (const connection of this.#connections) connection.end()
+  }
+
+  /** A connection to a forwarded port of the first client, as a program on the node makes it. */
+  connectFromNode(address: string, port: number): Promise<Duplex> {
+    const [connection] = this.#connections
+    return new Promise((resolve, reject) => {
+      if (!connection) return reject(new Error('nobody is connected'))
+      connection.forwardOut(address, port, '127.0.0.1', 40000, (error, channel) => (error ? reject(error) : resolve(channel)))
+    })
   }
 
   close(): void {

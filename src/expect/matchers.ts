@@ -3,7 +3,7 @@ import type { EventWindow } from '../monitor/index.ts'
 import { listsLoadBalancer, listsService, listsTunnel, type PollOptions, type Services } from './cli.ts'
 import { containsDrop, containsFlow, type FlowCriteria } from './events.ts'
 import type { DropCriteria } from './match-event.ts'
-import { reaches, reachesAll, reachesAtAll, type ReachOptions } from './reach.ts'
+import { reaches, reachesAll, reachesAtAll, type ReachAllOptions, type ReachOptions } from './reach.ts'
 import type { TunnelRow } from './tables.ts'
 import type { AgentCli, Client, Target } from './types.ts'
 import { hasNoPlainFramesOf, hasTunnelFrames, type Frames, type TunnelCriteria } from './wire.ts'
@@ -17,8 +17,8 @@ declare module 'vitest' {
     toContainFlow(want: FlowCriteria): R
     /** On a Client: its new connections are all answered by the target. `.not`: none is, and no packet arrived at the receiver. */
     toReach(target: Target, options?: ReachOptions): Promise<void>
-    /** On a Client: `times` new connections are all answered, and by every one of the target's backends. */
-    toReachAll(target: Target, options: ReachOptions & { readonly times: number }): Promise<void>
+    /** On a Client: new connections, `times` at most, are all answered, and by every one of the target's backends. */
+    toReachAll(target: Target, options: ReachAllOptions): Promise<void>
     /** On a Capture or its frames: the flow is in VXLAN, all its frames with the VNI. Waits. */
     toHaveVxlanFrames(want: TunnelCriteria): Promise<void>
     /** On a Capture or its frames: nothing outside a tunnel has an address of the CIDRs. */
@@ -44,7 +44,7 @@ export function installMatchers(): void {
     toReach(client: Client, target: Target, options: ReachOptions = {}) {
       return this.isNot ? reachesAtAll(client, target, options) : reaches(client, target, options)
     },
-    toReachAll(client: Client, target: Target, options: ReachOptions & { readonly times: number }) {
+    toReachAll(client: Client, target: Target, options: ReachAllOptions) {
       return reachesAll(client, target, options)
     },
     toHaveVxlanFrames(frames: Frames, want: TunnelCriteria) {

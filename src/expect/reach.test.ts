@@ -94,6 +94,16 @@ describe('toReachAll', () => {
     `)
   })
 
+  test('ends when every backend has answered, unless more are asked for', async () => {
+    const asked: number[] = []
+    const replies = ['server-a1|x', 'server-a2|x']
+    const client: Client = { name: 'client-1', attempt: (_ip, { times }) => Promise.resolve(Array.from({ length: times }, (_, i) => (asked.push(i), attempt({ reply: replies[i % 2]! })))) }
+    await expect(client).toReachAll(service, { times: 20, port: 80 })
+    expect(asked).toHaveLength(8)
+    await expect(client).toReachAll(service, { times: 20, port: 80, least: 20 })
+    expect(asked).toHaveLength(28)
+  })
+
   test('fails when somebody answers who is no backend any more', async () => {
     expect(await failure(expect(clientOf([attempt({ reply: 'server-a1|x' }), attempt(), attempt({ reply: 'server-b1|x' })])).toReachAll(service, { times: 3, port: 80 }))).toContain('server-b1: 1 (not a backend)')
   })

@@ -93,20 +93,37 @@ export async function reachesAtAll(client: Client, target: Target, options: Reac
   }
 }
 
-/** Whether the target's every receiver answers some of the client's new connections, and nobody else any. `times` should make a miss by chance unlikely. */
-export async function reachesAll(client: Client, target: Target, options: ReachOptions & { readonly times: number }): Promise<Verdict> {
-  const { attempts, good } = await tryOnce(client, target, options, options.timeoutMs ?? 10_000)
+export interface ReachAllOptions extends ReachOptions {
+  /** New connections at most: enough to make it unlikely that a backend is missed by chance. */
+  readonly times: number
+  /** Goes on for so many even when every backend has answered: enough to meet one that should be none. Default 0. */
+  readonly least?: number
+}
+
+/** Connections that are asked for at once. */
+const batch = 8
+
+/** Whether the target's every backend answers some of the client's new connections, and nobody else any. Ends when all have, or one connection fails. */
+export async function reachesAll(client: Client, target: Target, options: ReachAllOptions): Promise<Verdict> {
   const wanted = target.answersAs ?? []
   const counts = new Map(wanted.map((name) => [name, 0]))
-  for (const { ok, reply } of attempts) {
-    const who = reply.split('|')[0] || '(no name)'
-    if (ok) counts.set(who, (counts.get(who) ?? 0) + 1)
+  const attempts: Attempt[] = []
+  let good = true
+  const all = (): boolean => wanted.every((name) => (counts.get(name) ?? 0) > 0)
+  while (good && attempts.length < options.times && !(all() && attempts.length >= (options.least ?? 0))) {
+    const tried = await tryOnce(client, target, { ...options, times: Math.min(batch, options.times - attempts.length) }, options.timeoutMs ?? 10_000)
+    good = tried.good
+    attempts.push(...tried.attempts)
+    for (const { ok, reply } of tried.attempts) {
+      const who = reply.split('|')[0] || '(no name)'
+      if (ok) counts.set(who, (counts.get(who) ?? 0) + 1)
+    }
   }
-  const pass = good && wanted.every((name) => (counts.get(name) ?? 0) > 0)
+  const pass = good && all()
   const failed = attempts.filter((attempt) => !attempt.ok)
   return {
     pass,
-    message: () => compose(`${headline(client, target, options, pass)}, answered by every one of ${wanted.join(', ')}`, [
+    message: () => compose(`${headline(client, target, { ...options, times: attempts.length }, pass)}, answered by every one of ${wanted.join(', ')}`, [
       ['answers', [...counts].map(([name, count]) => `${name}: ${count}${wanted.includes(name) ? '' : ' (not a backend)'}`)],
       ['failed', failed.length ? [outcomes(failed)] : []],
     ]),

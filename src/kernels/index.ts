@@ -1,5 +1,6 @@
 export { findFeature } from './features.ts'
 export { catalogue, catalogueNames, findInCatalogue, type CatalogueKernel, type KernelSource } from './catalogue.ts'
+export { lineOf } from './bzimage.ts'
 export { resolveKernel } from './resolve.ts'
 export { checkKernelSpec, describeSpec, type KernelOptions, type KernelSpec } from './spec.ts'
 export type { Kernel } from './types.ts'

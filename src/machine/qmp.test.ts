@@ -28,19 +28,25 @@ const qemu = (socket: string, ...more: string[]): Promise<Service> =>
     args: ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'q35,memory-backend=ram', '-object', 'memory-backend-ram,id=ram,size=64M', '-m', '64M', '-accel', 'tcg', '-S', '-qmp', `unix:${socket},server=on,wait=off`, ...more],
   })
 
+/** The file with the state of a machine that has ended. */
+async function saved(): Promise<string> {
+  const [socket, state] = [join(dir, 'a'), join(dir, 'state')]
+  const service = await qemu(socket)
+  const source = await openQmp(socket, () => service.assertAlive(), signal)
+  await saveState(source, `cat > ${state}`, signal)
+  source.close()
+  await service.stop()
+  return state
+}
+
 describe('QMP, with a real QEMU', () => {
   it('moves the state of one machine into another', async () => {
-    const [first, second, state] = [join(dir, 'a'), join(dir, 'b'), join(dir, 'state')]
-    const before = await qemu(first)
-    const source = await openQmp(first, () => before.assertAlive(), signal)
-    await saveState(source, `cat > ${state}`, signal)
-    source.close()
-    await before.stop()
+    const state = await saved()
     expect(statSync(state).size).toBeGreaterThan(1000)
     // Zero pages take next to nothing.
     expect(statSync(state).size).toBeLessThan(8 * 2 ** 20)
-    const after = await qemu(second, '-incoming', 'defer')
-    const target = await openQmp(second, () => after.assertAlive(), signal)
+    const after = await qemu(join(dir, 'b'), '-incoming', 'defer')
+    const target = await openQmp(join(dir, 'b'), () => after.assertAlive(), signal)
     expect(await target.execute('query-status')).toMatchObject({ status: 'inmigrate' })
     await loadState(target, `cat ${state}`, signal)
     expect(await target.execute('query-status')).toMatchObject({ running: false })
@@ -48,15 +54,10 @@ describe('QMP, with a real QEMU', () => {
   })
 
   it('says what QEMU says of a state that was cut short', async () => {
-    const [first, second, state] = [join(dir, 'a'), join(dir, 'b'), join(dir, 'state')]
-    const before = await qemu(first)
-    const source = await openQmp(first, () => before.assertAlive(), signal)
-    await saveState(source, `cat > ${state}`, signal)
-    source.close()
-    await before.stop()
+    const state = await saved()
     writeFileSync(state, readFileSync(state).subarray(0, 2000))
-    const after = await qemu(second, '-incoming', 'defer')
-    const target = await openQmp(second, () => after.assertAlive(), signal)
+    const after = await qemu(join(dir, 'b'), '-incoming', 'defer')
+    const target = await openQmp(join(dir, 'b'), () => after.assertAlive(), signal)
     await expect(loadState(target, `cat ${state}`, signal)).rejects.toThrow(/QEMU (could not move|refused|closed)/)
     target.close()
   })

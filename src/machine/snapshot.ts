@@ -61,11 +61,10 @@ function readJson(file: string): unknown {
 }
 
 /**
- * Starts a machine from a saved one (assertWhole), which stays as it is. `loaded` is awaited before the guest
- * runs on. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
+ * Starts a machine from a saved one (assertWhole), which stays as it is. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
  * KernelbedError when anything of it fails.
  */
-export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context, loaded: Promise<unknown> = Promise.resolve()): Promise<StartedMachine> {
+export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context): Promise<StartedMachine> {
   assertHostMemory([spec])
   return inStep(ctx.progress, `${spec.name}: restore ${spec.kernel.name} (${accel})`, async (step) => {
     const start = performance.now()
@@ -81,8 +80,6 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
     const qmp = await openQmp(plan.qmp, () => service.assertAlive(), ctx.signal)
     try {
       await loadState(qmp, `cat < ${shellQuote(join(saved, 'state'))}`, ctx.signal)
-      step.update('the control plane')
-      await loaded
       await qmp.execute('cont')
     } finally {
       qmp.close()

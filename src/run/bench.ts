@@ -11,42 +11,41 @@ import { bootComparison } from './bench/boot.ts'
 import { compare, samplesText, type Comparison } from './bench/compare.ts'
 import { monitorComparison } from './bench/monitor.ts'
 import { restoreComparison } from './bench/restore.ts'
+import { servicesBench } from './bench/services/services.ts'
 import { wireComparison } from './bench/wire.ts'
 import { parseFlags } from './flags.ts'
 import { parseE2e, type E2eOptions } from './options.ts'
-import { openSession } from './session.ts'
+import { inSession } from './session.ts'
 
-const subjects = ['boot', 'restore', 'wire', 'monitor'] as const
+const subjects = ['boot', 'restore', 'wire', 'monitor', 'services'] as const
 type Subject = (typeof subjects)[number]
 
 interface Asked { readonly subject: Subject; readonly kernel?: string; readonly modules?: string; readonly rounds: number }
 
 /**
- * `npm run bench -- boot|restore|wire|monitor`: measures a part of the framework side by side with what a user would pick instead, in rounds, and prints medians and ratios; `bench.json` in the run's
+ * `npm run bench -- boot|restore|wire|monitor|services`: measures a part of the framework, or the agent's way to services, side by side with what a user would pick instead, in rounds, and prints medians and ratios; `bench.json` in the run's
  * folder has every value. Answers 130 when stopped; throws usage errors.
  */
 export async function bench(argv: readonly string[]): Promise<number> {
   const asked = parse(argv)
   if (!asked) return 0
-  const session = openSession()
-  try {
-    await ensureHostTools(session.ctx)
-    const samples = await compare(await comparisonOf(asked, session.ctx), asked.rounds, session.ctx)
-    mkdirSync(session.ctx.dir, { recursive: true })
-    writeFileSync(join(session.ctx.dir, 'bench.json'), `${JSON.stringify({ ...asked, date: new Date().toISOString(), ...samples }, undefined, 1)}\n`)
-    process.stdout.write(`${asked.subject}, ${asked.rounds} round${asked.rounds === 1 ? '' : 's'}\n\n${samplesText(samples)}\nevery value: ${join(session.ctx.dir, 'bench.json')}\n`)
+  return inSession(async ({ ctx }) => {
+    await ensureHostTools(ctx)
+    if (asked.subject === 'services') {
+      process.stdout.write(await servicesBench(asked.kernel ?? '6.1', await optionsOf(asked.kernel, asked.modules), asked.rounds, ctx))
+      return 0
+    }
+    const samples = await compare(await comparisonOf(asked.subject, asked, ctx), asked.rounds, ctx)
+    mkdirSync(ctx.dir, { recursive: true })
+    writeFileSync(join(ctx.dir, 'bench.json'), `${JSON.stringify({ ...asked, date: new Date().toISOString(), ...samples }, undefined, 1)}\n`)
+    process.stdout.write(`${asked.subject}, ${asked.rounds} round${asked.rounds === 1 ? '' : 's'}\n\n${samplesText(samples)}\nevery value: ${join(ctx.dir, 'bench.json')}\n`)
     return 0
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-  }
+  }, { keepFolder: true })
 }
 
 function parse(argv: readonly string[]): Asked | undefined {
   const program = parseFlags(new Command('npm run bench --')
-    .description('Measures a part of kernelbed side by side with what one would pick instead: boot (virtme-ng), restore (a cold start), wire (a direct socket), monitor (kubectl exec).')
+    .description('Measures a part of kernelbed side by side with what one would pick instead: boot (virtme-ng), restore (a cold start), wire (a direct socket), monitor (kubectl exec), services (iptables as kube-proxy writes it, and a plain VXLAN tunnel).')
     .argument('<what>', subjects.join(', '))
     .option('--kernel <name|path>', 'catalogue line, path or name=path (default: 6.1; for boot a Debian kernel with 9p, which virtme-ng needs)')
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder")
@@ -68,7 +67,7 @@ function rounds(value: string): number {
   return n
 }
 
-async function comparisonOf({ subject, kernel, modules }: Asked, ctx: Context): Promise<Comparison> {
+async function comparisonOf(subject: Exclude<Subject, 'services'>, { kernel, modules }: Asked, ctx: Context): Promise<Comparison> {
   const given = modules === undefined ? {} : { modules }
   const resolved = (): Promise<Kernel> => resolveKernel(kernel ?? '6.1', given, ctx)
   switch (subject) {

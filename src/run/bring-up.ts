@@ -86,7 +86,7 @@ export async function restoreSaved(prepared: Prepared, options: E2eOptions, snap
       const cluster = await restoreCluster({
         kubernetes: prepared.kubernetes,
         saved: join(snapshot.dir, 'cluster'),
-        machines: (controlPlane, within) => specsOf(prepared, options, false, within).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), within, controlPlane), tell)),
+        machines: (within) => specsOf(prepared, options, false, within).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), within), tell)),
       }, attempt)
       const features = await probeRestored(started, snapshot.features, prepared, attempt)
       return upOf(prepared, { machines: started, wire, cluster, agent: snapshot.agent, features })

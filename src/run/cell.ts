@@ -46,7 +46,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
       enter.whileUp((up = partial))
     }
     up = await (options.existing ? useExisting(options.existing, options, session.id, session.ctx, told) : bringUp(cell.kernel, options, session.ctx, told))
-    writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up), undefined, 2))
+    writeFileSync(join(session.ctx.dir, 'run.json'), JSON.stringify(runHandle(session, up as Up, options), undefined, 2))
     plan = planSuites(options.suites, suiteNames(), expectationOfAll(up.kernels ?? []), runKernelOf(up.kernels ?? []).name)
     enter.phase('suites')
     const step = session.progress.step('suites')
@@ -141,6 +141,6 @@ async function finish(session: Session, options: E2eOptions, up: Partial<Up>): P
   return undefined
 }
 
-function runHandle(session: Session, up: Up): RunHandle {
-  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), features: up.features, cluster: up.cluster.handle, ...(up.wire ? { wire: up.wire.handle } : {}), agent: up.agent.handle, workloadImage: up.workloadImage }
+function runHandle(session: Session, up: Up, { keep, existing }: E2eOptions): RunHandle {
+  return { id: session.id, dir: session.ctx.dir, kernel: runKernelOf(up.kernels), features: up.features, cluster: up.cluster.handle, ...(up.wire ? { wire: up.wire.handle } : {}), agent: up.agent.handle, workloadImage: up.workloadImage, ends: !keep && !existing }
 }

@@ -12,7 +12,7 @@ import { parseFlags } from './flags.ts'
 import { e2eFlags, e2eOptions, type E2eOptions } from './options.ts'
 import { projectDir } from './places.ts'
 import { fillCache } from './prepare.ts'
-import { openSession } from './session.ts'
+import { inSession } from './session.ts'
 
 /**
  * `npm run engine-image -- --out FILE.tar [--ref REF] [flags of npm run e2e]`: the container image in which cells run on a cluster: Debian with the tools, Node, the project, and
@@ -32,18 +32,11 @@ export async function engineImage(argv: readonly string[]): Promise<number> {
   if (!/^[\w.:/-]+:[\w.-]+$/.test(ref)) throw usageError(`--ref ${ref} is no image reference with a tag`, `e.g. ${engineImageRef}`)
   const options = await e2eOptions(parsed, ['6.1'])
   if (options.kubernetesEngine) throw usageError('--engine says where npm run e2e has its cells run', 'leave it out: this makes the image for them')
-  const session = openSession()
-  try {
-    await write(resolve(out), ref, options, session.ctx)
+  return inSession(async ({ ctx }) => {
+    await write(resolve(out), ref, options, ctx)
     process.stdout.write(`${ref} in ${out} (${(statSync(out).size / 2 ** 30).toFixed(1)} GiB)\n  on each node: ctr -n k8s.io images import ${basename(out)}; or docker load, and push it\n`)
     return 0
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-    rmSync(session.ctx.dir, { recursive: true, force: true })
-  }
+  })
 }
 
 async function write(out: string, ref: string, options: E2eOptions, ctx: Context): Promise<void> {

@@ -6,7 +6,7 @@ import { checkKernelSpec, resolveKernel } from '../kernels/index.ts'
 import { chooseAccel, launchMachine } from '../machine/index.ts'
 import { deviations, featureTableText, probeFeatures, type FeatureTable } from '../probe/index.ts'
 import { parseFlags } from './flags.ts'
-import { openSession } from './session.ts'
+import { inSession } from './session.ts'
 
 /**
  * `npm run features -- 4.9=./bzImage 6.1`: boots a machine a kernel, one after the other, and prints what they can do as a Markdown table. Answers 1
@@ -21,20 +21,14 @@ export async function features(argv: readonly string[]): Promise<number> {
   const options = program.opts<{ modules?: string }>()
   const specs = program.args.length ? program.args : ['6.1']
   for (const spec of specs) checkKernelSpec(spec, options)
-  const session = openSession()
-  try {
+  return inSession(async ({ ctx }) => {
     const tables: FeatureTable[] = []
-    for (const spec of specs) tables.push(await probed(spec, options, session.ctx))
+    for (const spec of specs) tables.push(await probed(spec, options, ctx))
     process.stdout.write(featureTableText(tables))
     const wrong = tables.flatMap(deviations)
     process.stdout.write(wrong.map((line) => `${line}\n`).join(''))
     return wrong.length ? 1 : 0
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-  }
+  }, { keepFolder: true })
 }
 
 async function probed(spec: string, options: { modules?: string }, ctx: Context): Promise<FeatureTable> {

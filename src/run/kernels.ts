@@ -1,10 +1,9 @@
-import { rmSync } from 'node:fs'
 import { Command } from 'commander'
 import { didYouMean } from '../core/closest.ts'
 import { explain, usageError } from '../core/errors.ts'
 import { availabilityOf, catalogue, catalogueNames, findFeature, resolveKernel, type Availability, type CatalogueKernel } from '../kernels/index.ts'
 import { parseFlags } from './flags.ts'
-import { openSession, type Session } from './session.ts'
+import { inSession, type Session } from './session.ts'
 
 /**
  * `npm run kernels`: a table of the catalogue: cached, available here, or not and why. `npm run kernels -- fetch 5.10`, `fetch all`: into the cache. Answers 0, 3 when a kernel
@@ -13,17 +12,7 @@ import { openSession, type Session } from './session.ts'
 export async function kernels(argv: readonly string[]): Promise<number> {
   const asked = parse(argv)
   if (!asked) return 0
-  const session = openSession()
-  try {
-    return asked.fetch === undefined ? await list(session) : await fetchAll(asked.fetch, asked.trustOnFirstUse, session)
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-    // This was no run of the suites: there is no result to keep.
-    rmSync(session.ctx.dir, { recursive: true, force: true })
-  }
+  return inSession((session) => (asked.fetch === undefined ? list(session) : fetchAll(asked.fetch, asked.trustOnFirstUse, session)))
 }
 
 interface Asked { readonly fetch?: readonly string[]; readonly trustOnFirstUse: boolean }

@@ -1,30 +1,18 @@
-import { rmSync } from 'node:fs'
+import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { ensureHostTools } from '../image/index.ts'
 import { settleCells, type PlannedCell } from './matrix-plan.ts'
 import type { E2eOptions } from './options.ts'
 import { fillCache } from './prepare.ts'
-import { openSession, type Session } from './session.ts'
+import { inSession } from './session.ts'
 
 /**
  * `npm run e2e -- --prepare-only …`: everything that the same command without the flag would fetch or build, into the cache; no machine starts. A kernel that
  * cannot be had does not keep the others from being prepared. Answers 0, 3 when one could not be prepared (of those that `all` stands for: when none could), 130 when stopped.
  */
-export async function prepareOnly(options: E2eOptions): Promise<number> {
-  const session = openSession()
-  try {
-    return await prepareCells(await settleCells(options.cells, session.ctx), options, session)
-  } catch (error) {
-    if (session.stopped !== undefined) return 130
-    throw error
-  } finally {
-    await session.end()
-    // This was no run of the suites: there is no result to keep.
-    rmSync(session.ctx.dir, { recursive: true, force: true })
-  }
-}
+export const prepareOnly = (options: E2eOptions): Promise<number> => inSession(async ({ ctx }) => prepareCells(await settleCells(options.cells, ctx), options, ctx))
 
-async function prepareCells(cells: readonly PlannedCell[], options: E2eOptions, { ctx }: Session): Promise<number> {
+async function prepareCells(cells: readonly PlannedCell[], options: E2eOptions, ctx: Context): Promise<number> {
   await ensureHostTools(ctx)
   const start = performance.now()
   const done: string[] = []

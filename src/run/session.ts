@@ -89,6 +89,23 @@ export function openSession(options: SessionOptions = {}): Session {
   }
 }
 
+/**
+ * Runs a command that is no run of the suites in a session of its own, and ends all that it started. Answers what `body` does, or 130 when it was stopped. The folder goes too,
+ * as there is no result to keep, unless `keepFolder`.
+ */
+export async function inSession(body: (session: Session) => Promise<number>, { keepFolder = false }: { readonly keepFolder?: boolean } = {}): Promise<number> {
+  const session = openSession()
+  try {
+    return await body(session)
+  } catch (error) {
+    if (session.stopped !== undefined) return 130
+    throw error
+  } finally {
+    await session.end()
+    if (!keepFolder) rmSync(session.ctx.dir, { recursive: true, force: true })
+  }
+}
+
 /** Signals, and the end of the process that started this one (npm killed: nobody waits for the result). */
 function listenForStop(stop: (why: string) => void): () => void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

@@ -75,14 +75,14 @@ struct lb4_service {
 	__u16 pad;
 	__u32 affinity;   /* seconds that a client keeps its backend after its last new flow, or 0; in the service itself */
 };
-MAP(cilium_lb4_services, BPF_MAP_TYPE_HASH, struct lb4_key, struct lb4_service, 8192);
+MAP(cilium_lb4_services, BPF_MAP_TYPE_HASH, struct lb4_key, struct lb4_service, 65536);
 
 struct lb4_reverse_nat { __be32 address; __be16 port; __u16 pad; };
-MAP(cilium_lb4_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb4_reverse_nat, 4096);
+MAP(cilium_lb4_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb4_reverse_nat, 65536);
 
 /* Which backends exist, by value. A flow keeps its backend while it is in here, wherever its slot in the service has moved to. */
 struct lb4_backend_key { __be32 address; __be16 port; __u16 rev_nat_index; };
-MAP(cilium_lb4_backends, BPF_MAP_TYPE_HASH, struct lb4_backend_key, __u32, 8192);
+MAP(cilium_lb4_backends, BPF_MAP_TYPE_HASH, struct lb4_backend_key, __u32, 65536);
 
 /* The backend that a client of a service with affinity had last. The agent removes what is past its time. */
 struct lb4_affinity_key { __be32 client; __u16 rev_nat_index; __u16 pad; };

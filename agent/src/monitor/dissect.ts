@@ -1,4 +1,4 @@
-import { layerString, stringer, type Fields } from './gopacket.ts'
+import { layerString, lazy, stringer, type Fields } from './gopacket.ts'
 import { etherType, icmpTypeCode, ipProtocol, ipv4Flags, ipv6, portName, tcpOption } from './names.ts'
 
 /** One decoded header: its name, gopacket's rendering, and its endpoints (where it has any). */
@@ -44,7 +44,7 @@ function ipv4(data: Buffer, out: Dissection): Next | undefined {
   if (header < 20 || header > data.length || length < header) return undefined
   if (length > data.length) out.truncated = true
   const payload = data.subarray(header, Math.min(length, data.length))
-  const [flagsOffset, protocol, src, dst] = [data.readUInt16BE(6), data[9]!, [...data.subarray(12, 16)].join('.'), [...data.subarray(16, 20)].join('.')]
+  const [flagsOffset, protocol, src, dst] = [data.readUInt16BE(6), data[9]!, dotted(data, 12), dotted(data, 16)]
   const fragment = flagsOffset & 0x1fff
   const text = render('IPv4', data.subarray(0, header), payload, {
     Version: data[0]! >> 4, IHL: header / 4, TOS: data[1]!, Length: length, Id: data.readUInt16BE(4), Flags: stringer(ipv4Flags(flagsOffset >> 13)),
@@ -110,7 +110,8 @@ function tcpOptions(data: Buffer): { options: ReturnType<typeof stringer>[]; pad
     if (kind === 0) return { options: [...options, stringer(tcpOption(0, Buffer.alloc(0)))], padding: data.subarray(at + 1) }
     const length = kind === 1 ? 1 : data[at + 1] ?? 0
     if (length === 0 || (kind !== 1 && length < 2) || at + length > data.length) break
-    options.push(stringer(tcpOption(kind, kind === 1 ? Buffer.alloc(0) : data.subarray(at + 2, at + length))))
+    const content = data.subarray(at + 2, at + length)
+    options.push(lazy(() => tcpOption(kind, kind === 1 ? Buffer.alloc(0) : content)))
     at += length
   }
   return { options, padding: Buffer.alloc(0) }
@@ -147,5 +148,8 @@ function icmpv6(data: Buffer): Next | undefined {
 }
 
 function mac(data: Buffer, at: number): string {
-  return [...data.subarray(at, at + 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+  const hex = data.toString('hex', at, at + 6)
+  return `${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}:${hex.slice(6, 8)}:${hex.slice(8, 10)}:${hex.slice(10)}`
 }
+
+const dotted = (data: Buffer, at: number): string => `${data[at]}.${data[at + 1]}.${data[at + 2]}.${data[at + 3]}`

@@ -60,37 +60,53 @@ export function desiredServices(services: Service[], endpoints: Endpoints[], nod
 /** Numbers frontends. A freed number is used again only after all others: conntrack entries of the old service may still have it. */
 export class ServiceIds {
   readonly #ids: Map<string, number>
+  readonly #used: Set<number>
   #last: number
   constructor(inUse: Iterable<readonly [key: string, id: number]> = []) {
     this.#ids = new Map(inUse)
-    this.#last = Math.max(0, ...this.#ids.values())
+    this.#used = new Set(this.#ids.values())
+    this.#last = Math.max(0, ...this.#used)
   }
 
   of(key: string): number {
     const known = this.#ids.get(key)
     if (known !== undefined) return known
-    const used = new Set(this.#ids.values())
-    if (used.size >= 65_535) throw new Error('more than 65,535 service frontends: the reverse translation index is full')
+    if (this.#used.size >= 65_535) throw new Error('more than 65,535 service frontends: the reverse translation index is full')
     do this.#last = (this.#last % 65_535) + 1
-    while (used.has(this.#last))
-    this.#ids.set(key, this.#last)
+    while (this.#used.has(this.#last))
+    this.#set(key, this.#last)
     return this.#last
   }
 
   /** Gives a frontend the number that was asked for. Whoever had it gets another. */
   claim(key: string, id: number): void {
-    for (const [other, used] of this.#ids) if (used === id && other !== key) this.#ids.delete(other)
-    this.#ids.set(key, id)
+    if (this.#ids.get(key) === id) return
+    for (const [other, used] of this.#ids) if (used === id) this.#ids.delete(other)
+    this.#set(key, id)
   }
 
   /** Forgets every other frontend. */
   keep(keys: Set<string>): void {
-    for (const key of this.#ids.keys()) if (!keys.has(key)) this.#ids.delete(key)
+    for (const [key, id] of this.#ids) if (!keys.has(key)) { this.#ids.delete(key); this.#used.delete(id) }
+  }
+
+  #set(key: string, id: number): void {
+    const before = this.#ids.get(key)
+    if (before !== undefined) this.#used.delete(before)
+    this.#ids.set(key, id)
+    this.#used.add(id)
   }
 }
 
-export function compareIPs(a: string, b: string): number {
-  const [x, y] = [a.split('.').map(Number), b.split('.').map(Number)]
-  for (let i = 0; i < 4; i++) if (x[i] !== y[i]) return (x[i] ?? 0) - (y[i] ?? 0)
-  return 0
+export const compareIPs = (a: string, b: string): number => numberOf(a) - numberOf(b)
+
+/** An IPv4 address as a number. Thousands of frontends are put in order at every change. */
+function numberOf(ip: string): number {
+  let [number, octet] = [0, 0]
+  for (let i = 0; i < ip.length; i++) {
+    const code = ip.charCodeAt(i)
+    if (code === 46) [number, octet] = [number * 256 + octet, 0]
+    else octet = octet * 10 + code - 48
+  }
+  return number * 256 + octet
 }

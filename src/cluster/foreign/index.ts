@@ -1,5 +1,5 @@
 /** Clusters that somebody else made: what is asked of them, made in them, and removed. */
-export { assertAccess, neededPermissions } from './access.ts'
+export { assertAccess, missingPermissions, neededPermissions, type Permission } from './access.ts'
 export { apiMessage, serverVersion } from './connect.ts'
 export { readKubeconfig, writeContext, type KubeContext } from './kubeconfig.ts'
 export { claimNamespaces, createNamespace, labelsOf, othersNamespaces } from './namespaces.ts'

@@ -4,6 +4,7 @@ import { KernelbedError } from '../../core/errors.ts'
 import { waitFor } from '../../core/wait.ts'
 import type { KubeClient } from '../client.ts'
 import { imageProblem } from '../image-problem.ts'
+import { namespaceTakesPods } from '../namespace.ts'
 import type { ContainerRef } from '../types.ts'
 import { apiMessage } from './connect.ts'
 
@@ -29,11 +30,7 @@ export interface NodePods {
  * image cannot be had (`imageHint` says how it could), or they don't start within 4 minutes.
  */
 export async function startNodePods(kube: KubeClient, namespace: string, nodes: readonly string[], image: string, imageHint: () => Promise<string>, ctx: Context): Promise<NodePods> {
-  // Until the namespace has it, pods are refused.
-  await waitFor({ name: `the default service account of ${namespace}`, timeoutMs: 20_000, signal: ctx.signal, blame: 'cluster' }, async () => {
-    await kube.core.readNamespacedServiceAccount({ name: 'default', namespace })
-    return { done: true }
-  })
+  await namespaceTakesPods(kube, namespace, ctx.signal)
   try {
     for (const node of nodes) await kube.core.createNamespacedPod({ namespace, body: nodePod(node, image) })
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { V1Node } from '@kubernetes/client-node'
 import { KernelbedError } from '../../core/errors.ts'
-import { findInCatalogue } from '../../kernels/index.ts'
+import { findInCatalogue, lineOf } from '../../kernels/index.ts'
 import type { NodeHandle } from '../../machine/types.ts'
 
 /** A node as the API server tells of it. */
@@ -22,9 +22,6 @@ export interface ChosenNodes {
 
 /** More would only be more of the same: suites send between two, and look at the agent on each. */
 const mostNodes = 9
-
-/** First two numbers of a release, e.g. `6.1`. */
-const lineOf = (release: string): string => /^\d+\.\d+/.exec(release)?.[0] ?? release
 
 export function seenNode({ metadata, spec, status }: V1Node): SeenNode {
   const release = status?.nodeInfo?.kernelVersion ?? 'unknown'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachAgent, type Agent } from '../../agent/index.ts'
-import { kubeClient, kubectl } from '../../cluster/index.ts'
+import { kubeClient, kubectl, namespaceTakesPods } from '../../cluster/index.ts'
 import type { Context } from '../../core/context.ts'
 import { KernelbedError } from '../../core/errors.ts'
 import { startService } from '../../core/service.ts'
@@ -99,14 +99,11 @@ async function deploy(up: Up, ctx: Context): Promise<string> {
     spec: { nodeName: node, automountServiceAccountToken: false, terminationGracePeriodSeconds: 0, tolerations: [{ operator: 'Exists' }], containers: [{ name: pod, image: up.workloadImage, imagePullPolicy: 'Never', command: ['sleep', '86400'] }] },
   }
   await kubectl(handle, ['create', 'namespace', namespace], { signal: ctx.signal })
-  const { core } = kubeClient(handle)
-  await waitFor({ name: `the default service account of ${namespace}`, timeoutMs: 20_000, signal: ctx.signal, blame: 'cluster' }, async () => {
-    await core.readNamespacedServiceAccount({ name: 'default', namespace })
-    return { done: true }
-  })
+  const kube = kubeClient(handle)
+  await namespaceTakesPods(kube, namespace, ctx.signal)
   await kubectl(handle, ['apply', '-f', '-'], { input: JSON.stringify(manifest), signal: ctx.signal })
   return waitFor({ name: `pod ${pod} to run`, timeoutMs: 90_000, signal: ctx.signal, blame: 'cluster' }, async () => {
-    const { status } = await core.readNamespacedPod({ name: pod, namespace })
+    const { status } = await kube.core.readNamespacedPod({ name: pod, namespace })
     return status?.phase === 'Running' && status.podIP ? { done: status.podIP } : { seen: status?.phase ?? 'no status' }
   })
 }

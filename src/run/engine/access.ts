@@ -1,4 +1,5 @@
-import { AuthorizationV1Api, BatchV1Api, CoreV1Api, KubeConfig } from '@kubernetes/client-node'
+import { BatchV1Api, CoreV1Api, KubeConfig } from '@kubernetes/client-node'
+import { missingPermissions, type Permission } from '../../cluster/index.ts'
 import { KernelbedError, usageError } from '../../core/errors.ts'
 import type { KubernetesEngineOptions } from './engine-options.ts'
 
@@ -30,24 +31,19 @@ export function openAccess({ kubeconfig, namespace }: Pick<KubernetesEngineOptio
 }
 
 /** What a run does on a cluster, all of it in one namespace. `get pods/exec` is how a WebSocket asks, `create` what newer servers want beside it. */
-export const neededRights = [
-  { verb: 'create', group: 'batch', resource: 'jobs' }, { verb: 'get', group: 'batch', resource: 'jobs' }, { verb: 'delete', group: 'batch', resource: 'jobs' },
-  { verb: 'list', group: '', resource: 'pods' }, { verb: 'get', group: '', resource: 'pods', subresource: 'log' },
-  { verb: 'get', group: '', resource: 'pods', subresource: 'exec' }, { verb: 'create', group: '', resource: 'pods', subresource: 'exec' },
-] as const
+export const neededRights: readonly Permission[] = [
+  { group: 'batch', resource: 'jobs', verbs: ['create', 'get', 'delete'] },
+  { group: '', resource: 'pods', verbs: ['list'] }, { group: '', resource: 'pods/log', verbs: ['get'] }, { group: '', resource: 'pods/exec', verbs: ['get', 'create'] },
+]
 
 /** Asks the API server whether all that a run does is allowed. Throws KernelbedError (cluster) that names what is missing, or why it cannot be asked. */
 export async function assertRights({ config, namespace, server, kubeconfig }: ClusterAccess): Promise<void> {
-  const authorization = config.makeApiClient(AuthorizationV1Api)
-  const answers = await Promise.all(neededRights.map(async (right) => {
-    const review = await authorization.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes: { namespace, ...right } } } }).catch((cause: unknown) => {
-      throw explainApi(cause, server)
-    })
-    return { right, allowed: review.status?.allowed === true }
-  }))
-  const missing = answers.filter(({ allowed }) => !allowed).map(({ right }) => `${right.verb} ${right.resource}${'subresource' in right ? `/${right.subresource}` : ''}${right.group ? `.${right.group}` : ''}`)
+  const missing = await missingPermissions({ config }, neededRights.map((right) => ({ namespace, ...right }))).catch((cause: unknown) => {
+    throw explainApi(cause, server)
+  })
   if (missing.length === 0) return
-  throw new KernelbedError(`the account of ${kubeconfig} may not ${missing.join(', ')} in namespace ${namespace}`, { blame: 'cluster', hint: 'bind it to a Role with these rights (docs/engine.md has one), or choose another --engine-namespace' })
+  const names = missing.flatMap(({ group, resource, verbs }) => verbs.map((verb) => `${verb} ${resource}${group ? `.${group}` : ''}`))
+  throw new KernelbedError(`the account of ${kubeconfig} may not ${names.join(', ')} in namespace ${namespace}`, { blame: 'cluster', hint: 'bind it to a Role with these rights (docs/engine.md has one), or choose another --engine-namespace' })
 }
 
 /** An error of the client as a person can use it. */
