@@ -1,7 +1,7 @@
 import data from './faults.json' with { type: 'json' }
 
 /** What lash does wrong, and the suites (suites/*.test.ts) of which one must catch it. */
-export interface Fault { does: string; caughtBy: string[] }
+export interface Fault { does: string; caughtBy: string[]; /** Of the agent (`--agent-option`), with which alone it shows. */ settings?: Record<string, string> }
 
 /**
  * Faults that can be built into lash, to prove that the suites notice them: agent/faults.json, which the framework's driver reads too. Those of the datapath are defines of

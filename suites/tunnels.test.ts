@@ -1,13 +1,14 @@
-import { describe, expect, needs, test } from '../fixtures/index.ts'
+import { describe, expect, needs, test, tunnelOf } from '../fixtures/index.ts'
 
-describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', needs('agent:vxlan', 'wire'), (protocol) => {
-  test('is VXLAN on the wire, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nodes', needs('agent:tunnel', 'wire'), (protocol) => {
+  test('is in the tunnel that the agent was set to, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
     const address = (name: string): string => nodes.find((node) => node.name === name)?.ip ?? expect.fail('no such node')
+    const kind = tunnelOf(run)
     const [ip1, ip2] = [address(pods.client1.node), address(pods.a2.node)]
     // Soft: when the flow is broken, what is on the wire instead is the better half of the answer.
     await expect.soft(pods.client1).toReach(pods.a2, { protocol })
-    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.a2, protocol, outer: { src: ip1, dst: ip2 } })
-    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.a2.identity, from: pods.a2, to: pods.client1, protocol, outer: { src: ip2, dst: ip1 } })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: pods.client1.identity, from: pods.client1, to: pods.a2, protocol, outer: { src: ip1, dst: ip2 } })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: pods.a2.identity, from: pods.a2, to: pods.client1, protocol, outer: { src: ip2, dst: ip1 } })
     await expect.soft(capture).toHaveNoPlainFramesOf([run.cluster.podCidr])
   })
 })
@@ -30,10 +31,11 @@ describe('identities in the tunnel', () => {
     }))
   })
 
-  test('differ between pods of different labels', needs('agent:vxlan', 'wire'), async ({ pods, capture }) => {
+  test('differ between pods of different labels', needs('agent:tunnel', 'wire'), async ({ pods, run, capture }) => {
+    const kind = tunnelOf(run)
     await Promise.all([expect.soft(pods.b1).toReach(pods.a2), expect.soft(pods.client1).toReach(pods.b2)])
-    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b1.identity, from: pods.b1, to: pods.a2 })
-    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.client1.identity, from: pods.client1, to: pods.b2 })
-    await expect.soft(capture).toHaveVxlanFrames({ vni: pods.b2.identity, from: pods.b2, to: pods.client1 })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: pods.b1.identity, from: pods.b1, to: pods.a2 })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: pods.client1.identity, from: pods.client1, to: pods.b2 })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: pods.b2.identity, from: pods.b2, to: pods.client1 })
   })
 })

@@ -6,12 +6,13 @@
  *
  * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
  * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES, SHORTEST_PREFIX_WINS, EGRESS_NOT_ENFORCED,
- * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED.
+ * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED, IPV6_POLICY_FORGETS_DROP, IPV6_EGRESS_NOT_ENFORCED,
+ * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI.
  *
  *   from_container ─→ lb4 ─→ identify4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
  *   from_host ───────↗  ↑ └───────────────↗        ├→ to_stack4 ─→ this host, or the world
  *   from_netdev ────────┘                          └→ overlay device ─→ another node
- *   from_overlay ─→ deliver4, to_stack4
+ *   from_overlay ─→ deliver4, to_stack4                                               lash6.h has the programs of IPv6
  *
  * What 4.9 forces: everything inline (no calls before 4.16), no loops, no global data (5.2), hash maps only (LRU is 4.10, LPM 4.11),
  * 4,096 instructions a program and 98,304 verified ones: hence the tail calls.
@@ -20,6 +21,7 @@
 #include "lib/cidr.h"
 #include "lib/forward.h"
 #include "lib/lb.h"
+#include "lib/ip6.h"
 #include "lib/policy.h"
 
 char _license[] __section("license") = "GPL";
@@ -100,6 +102,8 @@ __section("tc/from_container") int from_container(struct __sk_buff *skb)
 		result = check_sender(skb, endpoint, own_addr);
 		if (!result)
 			result = tail_call(skb, CALL_LB4);
+	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
+		result = tail_call(skb, CALL_FROM_CONTAINER6);
 	} else {
 		result = DROP_UNKNOWN_L3;
 	}
@@ -131,6 +135,10 @@ __section("tc/from_host") int from_host(struct __sk_buff *skb)
 	const struct config *config = lookup_config();
 	__u32 identity;
 
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		start_flow(skb, 0, 0);
+		return finish(skb, tail_call(skb, CALL_FROM_HOST6), METRIC_EGRESS, 0);
+	}
 	if (!config || skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
 	identity = host_identity(skb, config);
@@ -215,11 +223,13 @@ __section("tc/from_overlay") int from_overlay(struct __sk_buff *skb)
 	start_flow(skb, 0, 0);
 	if (skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0)
 		return finish(skb, DROP_NO_TUNNEL_KEY, METRIC_INGRESS, 0);
-	identity = overlay_identity(skb, &key);
+	identity = skb->protocol == bpf_htons(ETH_P_IPV6) ? key.tunnel_id : overlay_identity(skb, &key);
 	cb_set(skb, CB_SRC_IDENTITY, identity);
 	trace(skb, TRACE_FROM_OVERLAY, 0, identity, 0, 0, 0, CT_NEW);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		result = overlay_target(skb);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		result = tail_call(skb, CALL_FROM_OVERLAY6);
 	return finish(skb, result, METRIC_INGRESS, 0);
 }
 
@@ -504,3 +514,5 @@ __section("tail/3") int to_stack4(struct __sk_buff *skb)
 	/* The host talking to itself through a service: cilium_host sends, so what is for the host must turn round there. */
 	return skb->ifindex == config->host_ifindex ? redirect(config->host_ifindex, BPF_F_INGRESS) : TC_ACT_OK;
 }
+
+#include "lash6.h"

@@ -35,14 +35,15 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
   const createPod = (name: string, node: string, labels: Record<string, string>) => kube.create('/api/v1/namespaces/default/pods', {
     metadata: { name, labels }, spec: { nodeName: node, containers: [{ name: 'c', image: 'x', ports: [{ name: 'http', containerPort: 8080 }] }], automountServiceAccountToken: false },
   })
+  const sixOf = (ip: string): string => { const [, , node, pod] = ip.split('.').map(Number); return `f00d::af4:${node}00:0:${pod!.toString(16)}` }
   const endpointAt = (agent: TestAgent, ip: string) => [...agent.kernel.endpoints.values()].find(({ ipv4 }) => ipv4 === ip)!
   /** Pods a1 and b1 race for their addresses; a1 has the identity of a2, which is alone on its node. */
   const podA = () => [...one.kernel.endpoints.values()].find(({ identity }) => identity === endpointAt(two, '10.244.2.2').identity)!
   const eventually = (check: () => void | Promise<void>) => expect.poll(async () => { try { await check(); return 'ok' } catch (error) { return String(error) } }, { timeout: 10_000, interval: 20 }).toBe('ok')
 
   it('learn of each other', async () => {
-    expect(one.kernel.tunnels).toEqual(new Map([['10.244.2.0/24', '192.168.77.12']]))
-    expect(two.kernel.tunnels).toEqual(new Map([['10.244.1.0/24', '192.168.77.11']]))
+    expect(one.kernel.tunnels).toEqual(new Map([['10.244.2.0/24', '192.168.77.12'], ['f00d::af4:200:0:0/96', '192.168.77.12']]))
+    expect(two.kernel.tunnels).toEqual(new Map([['10.244.1.0/24', '192.168.77.11'], ['f00d::af4:100:0:0/96', '192.168.77.11']]))
     expect(one.kernel.ipcache.get('192.168.77.12')).toEqual({ identity: 1 })
     expect(one.kernel.ipcache.get('10.244.2.1')).toEqual({ identity: 1, node: '192.168.77.12' })
     expect(one.kernel.ipcache.get('10.244.1.1')).toEqual({ identity: 1 })
@@ -59,7 +60,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect(results.map(({ status, answer }) => [status, answer.msg])).toEqual([[0, undefined], [0, undefined], [0, undefined]])
     const [a1 = '', a2 = '', b1 = ''] = results.map(({ answer }) => answer.ips![0]!.address.replace('/32', ''))
     expect([a1, b1].sort()).toEqual(['10.244.1.2', '10.244.1.3'])
-    expect(results[0].answer).toMatchObject({ cniVersion: '0.3.1', ips: [{ gateway: '10.244.1.1', interface: 1 }], interfaces: [{ name: expect.stringMatching(/^lxc[0-9a-f]{12}$/) as string }, { name: 'eth0', sandbox: '/var/run/netns/ca1' }] })
+    expect(results[0].answer).toMatchObject({ cniVersion: '0.3.1', ips: [{ version: '4', gateway: '10.244.1.1', interface: 1 }, { version: '6', address: `${sixOf(a1)}/128`, gateway: 'f00d::af4:100:0:1' }], interfaces: [{ name: expect.stringMatching(/^lxc[0-9a-f]{12}$/) as string }, { name: 'eth0', sandbox: '/var/run/netns/ca1' }] })
     const [ida1, ida2, idb1] = [endpointAt(one, a1).identity, endpointAt(two, a2).identity, endpointAt(one, b1).identity]
     expect(ida1).toBe(ida2)
     expect(ida1).not.toBe(idb1)
@@ -69,9 +70,10 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await eventually(() => {
       expect(one.kernel.ipcache.get(a2)).toEqual({ identity: ida1, node: '192.168.77.12' })
       expect(two.kernel.ipcache.get(b1)).toEqual({ identity: idb1, node: '192.168.77.11' })
+      expect(two.kernel.ipcache.get(sixOf(b1))).toEqual({ identity: idb1, node: '192.168.77.11' })
     })
     const cep = await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')
-    expect(cep.status).toMatchObject({ id: endpointAt(one, a1).id, state: 'ready', identity: { id: ida1, labels: ['k8s:app=a', 'k8s:io.kubernetes.pod.namespace=default'] }, networking: { addressing: [{ ipv4: a1 }], node: '192.168.77.11' } })
+    expect(cep.status).toMatchObject({ id: endpointAt(one, a1).id, state: 'ready', identity: { id: ida1, labels: ['k8s:app=a', 'k8s:io.kubernetes.pod.namespace=default'] }, networking: { addressing: [{ ipv4: a1, ipv6: sixOf(a1) }], node: '192.168.77.11' } })
   })
 
   it('answer a repeated ADD alike, and a DEL of what is not there', async () => {

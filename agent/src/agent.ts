@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createApiServer, listenLoopback, listenUnix } from './api/http.ts'
 import { createRoutes } from './api/routes.ts'
 import { statusModel } from './api/status.ts'
+import { nodeCIDR6 } from './cluster/ipv6.ts'
 import { internalIP, localNode, type LocalNode } from './cluster/node.ts'
 import { allStores, createStores, type Stores } from './cluster/stores.ts'
 import { isOn, type AgentConfig } from './config/agent.ts'
@@ -43,10 +44,10 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const running = allStores(stores).map((store) => store.run(client, log.subsys('k8s')))
   const self = await waitForNode(stores, config, log, describeNode)
   const datapath = await openDatapath(datapathConfig(config, self))
-  log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu })
+  log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu, tunnel: config.tunnel, podCIDR6: self.ipv6?.podCIDR ?? 'none' })
 
   const ipam = new IPAM(self.podCIDR)
-  const endpoints = new EndpointManager({ datapath, ipam, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint') })
+  const endpoints = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint') })
   endpoints.restore()
 
   const monitor = new MonitorHub(datapath)
@@ -73,8 +74,8 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
     config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, debug: operation.debug,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
-    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, ready: () => ready }),
-    nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '' })),
+    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
+    nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
   }))
   const healthz = http.createServer((request, response) => { response.writeHead(request.url === '/healthz' && ready ? 200 : 503).end(ready ? 'OK\n' : 'starting\n') })
@@ -120,7 +121,7 @@ async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, des
   const name = config['node-name']
   for (let waited = 0; ; waited++) {
     const node = stores.nodes.get(name)
-    const self = node === undefined ? undefined : describeNode(node)
+    const self = node === undefined ? undefined : describeNode(node, { mode: config['enable-ipv6'], clusterCIDR: config['ipv6-cluster-alloc-cidr'] })
     if (self !== undefined) return self
     if (waited % 100 === 20) {
       const why = stores.nodes.error ?? (node === undefined ? 'no Node of this name is registered' : 'it has no pod CIDR or InternalIP (kube-controller-manager --allocate-node-cidrs)')
@@ -154,10 +155,13 @@ async function describeServer(client: KubeClient): Promise<string> {
   }
 }
 
+/** Linux's own for VXLAN (as Cilium has it), IANA's for Geneve. */
+const tunnelPorts = { vxlan: 8472, geneve: 6081 } as const
+
 function datapathConfig(config: AgentConfig, self: LocalNode): DatapathConfig {
   return {
     objectFile: config['object-file'], bpffs: config['bpf-root'], nodeIPv4: self.ipv4, nodeDevice: self.device, podCIDR: self.podCIDR, clusterCIDR: config['cluster-cidr'],
-    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, vxlanPort: config['tunnel-port'], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
+    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, ...(self.ipv6 === undefined ? {} : { ipv6: self.ipv6 }), tunnel: config.tunnel, tunnelPort: config['tunnel-port'] || tunnelPorts[config.tunnel], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
     prefilter: { objectFile: config['prefilter-object-file'], device: config['prefilter-device'] || self.device, mode: config['prefilter-mode'] },
   }
 }

@@ -51,8 +51,12 @@ describe('lash\'s manifests', () => {
     expect(text).toContain('k8s-api-port: "7443"\n')
   })
 
+  it('get the settings asked for', () => {
+    expect(manifests({ host: 'h', port: 1 }, { tunnel: 'geneve' })).toMatch(/^ {2}tunnel: geneve$/m)
+  })
+
   it('blame the agent when they have no place for it', () => {
-    expect(() => manifests({ host: 'h', port: 1 }, 'kind: ConfigMap\n')).toThrow('has no k8s-api-host')
+    expect(() => manifests({ host: 'h', port: 1 }, {}, 'kind: ConfigMap\n')).toThrow('has no k8s-api-host')
   })
 })
 
@@ -133,13 +137,13 @@ describe('a capability', () => {
   const has = { driver: 'mine', capabilities: { monitor: true, services: 'it has no load-balancer' } } as const
   it('that the agent has lets a test run', () => expect(lackReason(['monitor'], has)).toBeUndefined())
   it('that it lacks is a reason, with the driver\'s own', () => expect(lackReason(['monitor', 'services'], has)).toMatch(/^needs services, which mine lacks: it has no load-balancer$/))
-  it('of which its driver does not speak is one too', () => expect(lackReason(['vxlan'], has)).toMatch(/lacks: its driver does not say that it can$/))
+  it('of which its driver does not speak is one too', () => expect(lackReason(['tunnel'], has)).toMatch(/lacks: its driver does not say that it can$/))
   it('that nobody knows is an error of the test', () => expect(() => lackReason(['servics'], has)).toThrow('no agent can have the capability "servics" (did you mean "services"?)'))
 })
 
 describe('a saved handle', () => {
   it('is read as it was', () => {
-    const whole: AgentHandle = { ...agent, version: '1.2.5', monitor: { form: 'text', args: ['monitor'] }, capabilities: { monitor: true, vxlan: 'no tunnels' }, patience: 4 }
+    const whole: AgentHandle = { ...agent, version: '1.2.5', monitor: { form: 'text', args: ['monitor'] }, capabilities: { monitor: true, tunnel: 'no tunnels' }, tunnel: 'geneve', patience: 4 }
     for (const handle of [agent, whole]) expect(agentHandleSchema.parse(JSON.parse(JSON.stringify(handle)))).toEqual(handle)
   })
 })

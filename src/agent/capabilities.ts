@@ -21,7 +21,8 @@ export const capabilities = {
   health: 'its status tells which nodes can be reached',
   bugtool: 'its command line makes an archive of its state for bug reports',
   prefilter: 'its command line denies prefixes ahead of everything else, by XDP',
-  vxlan: 'between nodes, packets of pods travel in VXLAN with the identity of the sender',
+  tunnel: 'between nodes, packets of pods travel in a tunnel (of the protocol in `AgentHandle.tunnel`) with the identity of the sender',
+  ipv6: 'pods have an IPv6 address too, which its command line lists; their packets go through the same tunnels',
   'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
 } as const
 

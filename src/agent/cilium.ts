@@ -149,9 +149,11 @@ function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>
       'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
       'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,
       services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
-       vxlan: tunnel === 'vxlan' ? true : noTunnel,
+      ipv6: atLeast(version, '1.3') ? 'it is off since 1.3, unless asked for' : true,
+      tunnel: tunnel === 'disabled' ? noTunnel : true,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
     },
+    ...(tunnel === 'disabled' ? {} : { tunnel }),
     // 1.0 printed text only, and knew fewer types.
     monitor: atLeast(version, '1.1') ? { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] } : { form: 'text', args: ['monitor', '--type', 'drop', '--type', 'trace'] },
     fatal: ciliumFatal, dumps: ciliumDumps, patience: patienceOf(version),

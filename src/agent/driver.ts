@@ -25,6 +25,8 @@ export interface SeededFault {
   readonly does: string
   /** Suites of which at least one must catch it. */
   readonly caughtBy: readonly string[]
+  /** `--agent-option` values with which alone it shows. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /** A setting of an agent, for `--agent-option name=value`. */

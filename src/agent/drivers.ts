@@ -32,7 +32,7 @@ export async function loadDriver(spec: string): Promise<AgentDriver> {
 }
 
 const method = z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'must be a function')
-const fault = z.strictObject({ name: z.string(), does: z.string(), caughtBy: z.array(z.string()) })
+const fault = z.strictObject({ name: z.string(), does: z.string(), caughtBy: z.array(z.string()), settings: z.record(z.string(), z.string()).optional() })
 const setting = z.strictObject({ description: z.string(), values: z.array(z.string()).optional() })
 
 /** Keys that nobody knows are errors: a misspelt one would be left out in silence. */

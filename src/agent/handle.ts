@@ -21,6 +21,8 @@ export interface AgentHandle {
   /** argv prefix of its command line inside the container: `['cilium']`. */
   readonly cli: readonly string[]
   readonly capabilities: Capabilities
+  /** What packets of pods travel in between nodes, of an agent with the capability `tunnel`. */
+  readonly tunnel?: 'vxlan' | 'geneve'
   /** Absent when it has none. */
   readonly monitor?: MonitorForm
   /** Where it serves its metrics, on every node. */
@@ -39,6 +41,7 @@ const capability = z.union([z.literal(true), z.string()])
 export const agentHandleSchema = z.object({
   driver: z.string(), version: z.string().exactOptional(), namespace: z.string(), selector: z.string(), container: z.string(), cli: z.array(z.string()),
   capabilities: z.partialRecord(z.enum(capabilityNames), capability),
+  tunnel: z.enum(['vxlan', 'geneve']).exactOptional(),
   monitor: z.object({ form: z.enum(['json', 'text']), args: z.array(z.string()) }).exactOptional(),
   metrics: z.object({ port: z.number() }).exactOptional(),
   fatal: z.array(z.string()), dumps: z.array(z.array(z.string())), patience: z.number().exactOptional(),

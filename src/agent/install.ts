@@ -1,5 +1,7 @@
 import { execInPod, kubectl, type StartedCluster } from '../cluster/index.ts'
+import { CommandError } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
+import { KernelbedError } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
 import type { AgentDriver, AgentOptions } from './driver.ts'
 import type { AgentHandle } from './handle.ts'
@@ -24,7 +26,7 @@ export const installAgent = (driver: AgentDriver, spec: string, cluster: Started
     update('manifests')
     const plan = await driver.plan(cluster.handle, ctx, options)
     for (const note of plan.notes ?? []) ctx.progress.note(`${driver.name}: ${note}`)
-    await kubectl(cluster.handle, ['apply', '-f', '-'], { input: plan.manifests, signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 })
+    await apply(driver.name, plan.manifests, cluster, ctx)
     const handle = { ...plan.handle, driver: spec }
     if (options.refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { once: true, signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
     await waitAgentReady(cluster, handle, ctx, update)
@@ -33,3 +35,11 @@ export const installAgent = (driver: AgentDriver, spec: string, cluster: Started
     const where = { namespace: handle.namespace, pod: pod?.metadata?.name ?? '', container: handle.container }
     return { handle: { ...(await plan.refine(async (args) => (await execInPod(cluster.handle, where, [...handle.cli, ...args], { timeoutMs: 60_000 })).stdout)), driver: spec } }
   })
+
+/** kubectl goes on after an object that is refused: its words on that come first, then what was made. */
+async function apply(name: string, manifests: string, { handle }: StartedCluster, ctx: Context): Promise<void> {
+  await kubectl(handle, ['apply', '-f', '-'], { input: manifests, signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 }).catch((error: unknown) => {
+    if (!(error instanceof CommandError) || error.result.exitCode !== 1) throw error
+    throw new KernelbedError(`the manifests of ${name} could not be applied whole`, { blame: 'agent', ...(error.details === undefined ? {} : { details: error.details }), hint: 'correct what was refused; what was made goes with the cluster' })
+  })
+}

@@ -16,12 +16,16 @@ const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
-const faultList = z.record(z.string(), z.strictObject({ does: z.string(), caughtBy: z.array(z.string()) }))
+const faultList = z.record(z.string(), z.strictObject({ does: z.string(), caughtBy: z.array(z.string()), settings: z.record(z.string(), z.string()).exactOptional() }))
 
 /** Our own agent: TypeScript and BPF in `agent/`, known here by its build program, its manifests and what its `cilium` prints. */
 export const lash: AgentDriver = {
   name: 'lash',
   faults: seededFaults(),
+  options: {
+    tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve'] },
+    'enable-ipv6': { description: 'IPv6 addresses for pods too; auto: where the kernel has IPv6', values: ['auto', 'true', 'false'] },
+  },
   refusal: {
     fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
     minimal: '4.8.0',
@@ -41,18 +45,28 @@ export const lash: AgentDriver = {
     },
   },
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
-  installDigest: ({ fault }) => createHash('sha256').update(`${fault ?? ''}\0`).update(readFileSync(manifestFile)).digest('hex'),
-  find: () => ({ handle }),
-  plan: ({ nodeApi }) => Promise.resolve({ manifests: manifests(nodeApi), handle }),
+  installDigest: ({ fault, settings }) => createHash('sha256').update(`${fault ?? ''}\0${JSON.stringify(settings ?? {})}`).update(readFileSync(manifestFile)).digest('hex'),
+  find: ({ settings }) => ({
+    handle: handleOf(settings?.['tunnel']),
+    ask: async (run) => handleOf((await run(['cat', '/tmp/cilium/config-map/tunnel']))?.trim(), lacksIPv6((await run(['cilium', 'status'])) ?? '')),
+  }),
+  plan: ({ nodeApi }, _ctx, { settings }) => Promise.resolve({
+    manifests: manifests(nodeApi, settings), handle: handleOf(settings?.['tunnel']),
+    refine: async (exec) => handleOf(settings?.['tunnel'], lacksIPv6(await exec(['status']))),
+  }),
 }
 
-const handle: InstallPlan['handle'] = {
+/** Why pods have no IPv6, by what `cilium status` says. */
+const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/m.test(status) ? undefined : 'it is off: the kernel has no IPv6, or enable-ipv6 is false')
+
+const handleOf = (tunnel: string | undefined, noIPv6?: string): InstallPlan['handle'] => ({
+  tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, vxlan: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   metrics: { port: 9090 },
   fatal: ciliumFatal, dumps: ciliumDumps,
-}
+})
 
 /** What lash's build program can build in. */
 function seededFaults(): SeededFault[] {
@@ -98,9 +112,12 @@ const filesOf = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .filter((file) => !/(^|\/)(testing|node_modules|dist)\/|\.test\.ts$/.test(file)).sort()
 
-/** The agent's manifests with the API server's address of this cluster. */
-export function manifests(api: { readonly host: string; readonly port: number }, text = readFileSync(manifestFile, 'utf8')): string {
-  const replaced = text.replace(/^( *k8s-api-host:).*$/m, `$1 ${api.host}`).replace(/^( *k8s-api-port:).*$/m, `$1 "${api.port}"`)
-  if (!replaced.includes(`k8s-api-host: ${api.host}`) || !replaced.includes(`k8s-api-port: "${api.port}"`)) throw new KernelbedError('agent/manifests/lash.yaml has no k8s-api-host and k8s-api-port', { blame: 'agent', hint: 'its ConfigMap cilium-config must have both' })
-  return replaced
+/** The agent's manifests with the API server's address of this cluster, and the settings asked for (`AgentDriver.options`). */
+export function manifests(api: { readonly host: string; readonly port: number }, settings: AgentOptions['settings'] = {}, text = readFileSync(manifestFile, 'utf8')): string {
+  const values = { 'k8s-api-host': api.host, 'k8s-api-port': `"${api.port}"`, ...settings }
+  return Object.entries(values).reduce((yaml, [name, value]) => {
+    const line = new RegExp(`^( *${name}:).*$`, 'm')
+    if (!line.test(yaml)) throw new KernelbedError(`agent/manifests/lash.yaml has no ${name}`, { blame: 'agent', hint: 'its ConfigMap cilium-config must have it' })
+    return yaml.replace(line, `$1 ${value}`)
+  }, text)
 }

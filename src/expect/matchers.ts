@@ -19,8 +19,8 @@ declare module 'vitest' {
     toReach(target: Target, options?: ReachOptions): Promise<void>
     /** On a Client: new connections, `times` at most, are all answered, and by every one of the target's backends. */
     toReachAll(target: Target, options: ReachAllOptions): Promise<void>
-    /** On a Capture or its frames: the flow is in VXLAN, all its frames with the VNI. Waits. */
-    toHaveVxlanFrames(want: TunnelCriteria): Promise<void>
+    /** On a Capture or its frames: the flow is in tunnels of the kind, all its frames with the VNI. Waits. */
+    toHaveTunnelFrames(want: TunnelCriteria): Promise<void>
     /** On a Capture or its frames: nothing outside a tunnel has an address of the CIDRs. */
     toHaveNoPlainFramesOf(cidrs: readonly string[]): Promise<void>
     /** On an AgentCli: `bpf tunnel list` has the row. Waits. */
@@ -47,7 +47,7 @@ export function installMatchers(): void {
     toReachAll(client: Client, target: Target, options: ReachAllOptions) {
       return reachesAll(client, target, options)
     },
-    toHaveVxlanFrames(frames: Frames, want: TunnelCriteria) {
+    toHaveTunnelFrames(frames: Frames, want: TunnelCriteria) {
       return hasTunnelFrames(frames, want)
     },
     toHaveNoPlainFramesOf(frames: Frames, cidrs: readonly string[]) {

@@ -11,19 +11,19 @@ const plain = (src: string, dst: string, protocol = 6): Frame => ({ ...base, ip:
 const tunnel = (vni: number, inner: Frame): Frame => ({ ...base, ip: { version: 4, src: '192.168.77.11', dst: '192.168.77.12', protocol: 17 }, tunnel: { kind: 'vxlan', vni, inner } })
 const failure = (assertion: Promise<void>): Promise<string> => assertion.then(() => expect.fail('it passed'), (error: unknown) => (error as Error).message)
 
-const want = { vni: 300, from: client, to: server, protocol: 'tcp', outer: { src: '192.168.77.11', dst: '192.168.77.12' }, withinMs: 0 } as const
+const want = { kind: 'vxlan', vni: 300, from: client, to: server, protocol: 'tcp', outer: { src: '192.168.77.11', dst: '192.168.77.12' }, withinMs: 0 } as const
 
-describe('toHaveVxlanFrames', () => {
+describe('toHaveTunnelFrames', () => {
   test('passes when the flow has the VNI in every frame, and waits for the first', async () => {
-    await expect([tunnel(300, plain('10.244.0.7', '10.244.1.9'))]).toHaveVxlanFrames(want)
+    await expect([tunnel(300, plain('10.244.0.7', '10.244.1.9'))]).toHaveTunnelFrames(want)
     let asked = 0
     const capture = { frames: () => Promise.resolve(asked++ ? [tunnel(300, plain('10.244.0.7', '10.244.1.9'))] : []) }
-    await expect(capture).toHaveVxlanFrames({ ...want, withinMs: 2000 })
+    await expect(capture).toHaveTunnelFrames({ ...want, withinMs: 2000 })
   })
 
   test('shows frames with another VNI, one is enough', async () => {
     const frames = [tunnel(300, plain('10.244.0.7', '10.244.1.9')), tunnel(1, plain('10.244.0.7', '10.244.1.9'))]
-    expect(await failure(expect(frames).toHaveVxlanFrames(want))).toMatchInlineSnapshot(`
+    expect(await failure(expect(frames).toHaveTunnelFrames(want))).toMatchInlineSnapshot(`
       "expected vxlan frames with VNI 300 from client-1 (10.244.0.7, identity 300) to server-a2 (10.244.1.9, identity 400), tcp, between 192.168.77.11 and 192.168.77.12
 
       this flow in a tunnel:
@@ -34,8 +34,12 @@ describe('toHaveVxlanFrames', () => {
     `)
   })
 
+  test('tells a tunnel of another protocol', async () => {
+    expect(await failure(expect([tunnel(300, plain('10.244.0.7', '10.244.1.9'))]).toHaveTunnelFrames({ ...want, kind: 'geneve' }))).toMatch(/^expected geneve frames with VNI 300[^]*udp vxlan vni 300/)
+  })
+
   test('shows the flow that went around the tunnel', async () => {
-    expect(await failure(expect([plain('10.244.0.7', '10.244.1.9')]).toHaveVxlanFrames(want))).toContain('this flow without a tunnel:\n  1× 10.244.0.7:40000 -> 10.244.1.9:8080 tcp')
+    expect(await failure(expect([plain('10.244.0.7', '10.244.1.9')]).toHaveTunnelFrames(want))).toContain('this flow without a tunnel:\n  1× 10.244.0.7:40000 -> 10.244.1.9:8080 tcp')
   })
 })
 

@@ -16,8 +16,7 @@ export interface TunnelCriteria {
   readonly protocol?: Transport
   /** Node addresses that the outer packet must have. */
   readonly outer?: { readonly src: string; readonly dst: string }
-  /** Default `vxlan`. */
-  readonly kind?: 'vxlan' | 'geneve'
+  readonly kind: 'vxlan' | 'geneve'
   /** Wait this long for the first frame. Default 3,000. */
   readonly withinMs?: number
 }
@@ -49,13 +48,13 @@ export async function hasTunnelFrames(from: Frames, want: TunnelCriteria): Promi
   const inner = (frame: Frame | undefined): boolean =>
     frame?.ip !== undefined && frame.ip.src === want.from.ip && frame.ip.dst === want.to.ip && (want.protocol === undefined || PROTOCOLS[want.protocol].includes(frame.ip.protocol))
   const good = (frame: Frame): boolean =>
-    frame.tunnel !== undefined && frame.tunnel.kind === (want.kind ?? 'vxlan') && frame.tunnel.vni === want.vni && (!want.outer || (frame.ip?.src === want.outer.src && frame.ip.dst === want.outer.dst))
+    frame.tunnel !== undefined && frame.tunnel.kind === want.kind && frame.tunnel.vni === want.vni && (!want.outer || (frame.ip?.src === want.outer.src && frame.ip.dst === want.outer.dst))
   for (;;) {
     const frames = await framesOf(from)
     const flow = frames.filter((frame) => inner(frame.tunnel?.inner))
     const bad = flow.filter((frame) => !good(frame))
     if ((flow.length && bad.length === 0) || bad.length || performance.now() >= deadline) {
-      const text = `${want.kind ?? 'vxlan'} frames with VNI ${want.vni} from ${endText(want.from)} to ${endText(want.to)}${want.protocol ? `, ${want.protocol}` : ''}${want.outer ? `, between ${want.outer.src} and ${want.outer.dst}` : ''}`
+      const text = `${want.kind} frames with VNI ${want.vni} from ${endText(want.from)} to ${endText(want.to)}${want.protocol ? `, ${want.protocol}` : ''}${want.outer ? `, between ${want.outer.src} and ${want.outer.dst}` : ''}`
       const pass = flow.length > 0 && bad.length === 0
       const plain = frames.filter(inner)
       return {

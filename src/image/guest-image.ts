@@ -15,7 +15,7 @@ const inodes = 131_072
 
 /** Puts our files ($files) and kubelet ($kubelet) into the root in the current folder. */
 const install = `
-install -m 755 "$files/kernelbed-init" "$files/kernelbed-late" usr/sbin/
+install -m 755 "$files/kernelbed-init" "$files/kernelbed-late" "$files/shutdown" usr/sbin/
 install -D -m 644 "$files/inittab" etc/inittab
 install -D -m 644 "$files/modules" etc/kernelbed/modules
 install -m 755 "$kubelet" usr/bin/kubelet

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand } from '../core/command.ts'
 import { KernelbedError } from '../core/errors.ts'
@@ -8,8 +8,8 @@ import type { Context } from '../core/context.ts'
 /** A program (or header) this host lacks, and the Debian package that has it. */
 export interface MissingTool { readonly tool: string; readonly package: string }
 
-/** What the tools are for: every run, building Kubernetes from source (which a cached build makes unnecessary), or the unit tests. */
-export type ToolSet = 'run' | 'kubernetes build' | 'tests'
+/** What the tools are for: every run, building Kubernetes from source (which a cached build makes unnecessary), the unit tests, or machines of Vagrant's. */
+export type ToolSet = 'run' | 'kubernetes build' | 'tests' | 'vagrant'
 
 const runTools: readonly MissingTool[] = [
   { tool: 'qemu-system-x86_64', package: 'qemu-system-x86' },
@@ -49,12 +49,28 @@ const testTools: readonly MissingTool[] = [
   { tool: 'make', package: 'make' },
 ]
 
+/** Vagrant with libvirt, without the daemons and networks of a whole host. */
+const vagrantTools: readonly MissingTool[] = [
+  { tool: 'vagrant', package: 'vagrant' },
+  { tool: 'libvirtd', package: 'libvirt-daemon' },
+  { tool: `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so`, package: 'libvirt-daemon-driver-qemu' },
+]
+
+/** Of Debian's Vagrant; another has plugins of its own (`vagrant plugin install`). */
+const vagrantPlugin: MissingTool = { tool: '/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json', package: 'vagrant-libvirt' }
+
 /** PATH as programs of Debian's sbin folders need it: an ordinary user's lacks them. */
 export const searchPath = (): string => [...new Set([...(process.env['PATH'] ?? '').split(':').filter(Boolean), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'])].join(':')
 
 function isThere(tool: string): boolean {
   if (tool.startsWith('/')) return existsSync(tool)
   return searchPath().split(':').some((folder) => isProgram(join(folder, tool)))
+}
+
+/** Whether a program is, or would be, of a Debian package, and not below /opt or /usr/local. */
+function isDebians(tool: string): boolean {
+  const path = searchPath().split(':').map((folder) => join(folder, tool)).find(isProgram)
+  return path === undefined || /^\/usr\/(bin|share|lib)\//.test(realpathSync(path))
 }
 
 function isProgram(path: string): boolean {
@@ -70,7 +86,7 @@ const isRoot = (): boolean => process.getuid?.() === 0
 
 /** Tools that this host lacks. Looks only; starts nothing. */
 export function checkHostTools(set: ToolSet = 'run'): MissingTool[] {
-  const wanted = { run: [...runTools, ...(isRoot() ? [] : userTools)], 'kubernetes build': buildTools, tests: testTools }[set]
+  const wanted = { run: [...runTools, ...(isRoot() ? [] : userTools)], 'kubernetes build': buildTools, tests: testTools, vagrant: [...vagrantTools, ...(isDebians('vagrant') ? [vagrantPlugin] : [])] }[set]
   return wanted.filter(({ tool }) => !isThere(tool))
 }
 

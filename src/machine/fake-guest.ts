@@ -48,7 +48,7 @@ export async function startFakeGuest(dir: string): Promise<FakeGuest> {
   writeFileSync(consoleFile, '[    0.1] Linux version 4.9.154\nkernelbed: ready\n')
   const handle: MachineHandle = {
     name: 'node1', index: 1, kernel: { name: '4.9', release: '4.9.154', line: '4.9' }, address: '192.168.77.11', mac: '52:54:00:77:00:01', accel: 'tcg',
-    ssh: { host: '127.0.0.1', port, user: 'root', keyFile: key.file }, consoleFile, pid: process.pid, wireSocket: join(dir, 'w'), qmpSocket: join(dir, 'q'),
+    ssh: { host: '127.0.0.1', port, user: 'root', keyFile: key.file }, consoleFile, qemu: { pid: process.pid, wireSocket: join(dir, 'w'), qmpSocket: join(dir, 'q') },
   }
   const drop = (): void => connections.forEach((connection) => connection.end())
   return {

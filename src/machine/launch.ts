@@ -46,7 +46,7 @@ export async function launchMachine(spec: MachineSpec, accel: Accel, ctx: Contex
 /** A machine of a plan that answers by `session`. `bootMs`: from exec of QEMU to that. */
 export function startedMachine(spec: MachineSpec, accel: Accel, plan: MachinePlan, { service, session, bootMs }: { service: Service; session: SshSession; bootMs: number }): StartedMachine {
   const { name, release, line } = spec.kernel
-  const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp }
+  const handle: MachineHandle = { name: spec.name, index: spec.index, kernel: { name, release, line }, address: wireAddress(spec.index), mac: wireMac(spec.index), accel, ssh: plan.ssh, consoleFile: plan.consoleFile, qemu: { pid: service.pid, wireSocket: spec.wireSocket, qmpSocket: plan.qmp } }
   return {
     ...machineOver(session, handle),
     bootMs,
@@ -56,6 +56,12 @@ export function startedMachine(spec: MachineSpec, accel: Accel, plan: MachinePla
       await plan.files.release()
     },
   }
+}
+
+/** QEMU of a machine that launchMachine started. Throws for a machine of Vagrant's, which callers don't pass. */
+export function qemuOf({ name, qemu }: MachineHandle): NonNullable<MachineHandle['qemu']> {
+  if (!qemu) throw new Error(`the QEMU of ${name} is not ours`)
+  return qemu
 }
 
 /** Everything that QEMU is started with, claimed and written down. */

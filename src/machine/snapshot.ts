@@ -9,7 +9,7 @@ import { inStep } from '../core/progress.ts'
 import { startService } from '../core/service.ts'
 import { shellQuote } from '../core/shell-quote.ts'
 import { runKey } from './keys.ts'
-import { machineDir, planMachine, startedMachine } from './launch.ts'
+import { machineDir, planMachine, qemuOf, startedMachine } from './launch.ts'
 import { assertHostMemory } from './memory.ts'
 import { loadState, openQmp, saveState } from './qmp.ts'
 import { connectSsh } from './ssh-connect.ts'
@@ -23,7 +23,7 @@ const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), 
 /** Stops the machines at one moment, as near as their control sockets allow, so that none sees another go. */
 export async function pauseMachines(machines: readonly StartedMachine[], ctx: Context): Promise<void> {
   await Promise.all(machines.map(async ({ handle }) => {
-    const qmp = await openQmp(handle.qmpSocket, () => undefined, ctx.signal)
+    const qmp = await openQmp(qemuOf(handle).qmpSocket, () => undefined, ctx.signal)
     await qmp.execute('stop').finally(() => qmp.close())
   }))
 }
@@ -32,7 +32,7 @@ export async function pauseMachines(machines: readonly StartedMachine[], ctx: Co
 export async function saveMachine(machine: StartedMachine, dir: string, ctx: Context): Promise<void> {
   const { handle } = machine
   const from = machineDir(handle, ctx)
-  const qmp = await openQmp(handle.qmpSocket, () => undefined, ctx.signal)
+  const qmp = await openQmp(qemuOf(handle).qmpSocket, () => undefined, ctx.signal)
   await saveState(qmp, `cat > ${shellQuote(join(dir, 'state'))}`, ctx.signal).finally(() => qmp.close())
   await machine.stop()
   for (const name of ['root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)

@@ -40,10 +40,8 @@ export interface MachineHandle extends NodeHandle {
   readonly accel: Accel
   readonly ssh: { readonly host: string; readonly port: number; readonly user: string; readonly keyFile: string }
   readonly consoleFile: string
-  readonly pid: number
-  readonly wireSocket: string
-  /** QEMU's control socket. */
-  readonly qmpSocket: string
+  /** Of a machine whose QEMU this project started: its process, control socket (QMP), and the socket of its card on the wire. Vagrant's have none. */
+  readonly qemu?: { readonly pid: number; readonly qmpSocket: string; readonly wireSocket: string }
 }
 
 /** Output is as it was printed, with its last newline. */
@@ -93,7 +91,7 @@ export interface Machine {
 
 /** A machine this run started; only its owner can stop it. */
 export interface StartedMachine extends Machine {
-  /** Milliseconds from exec of QEMU to a working SSH command. */
+  /** Milliseconds from exec of QEMU (or of Vagrant) to a working SSH command. */
   readonly bootMs: number
   stop(): Promise<void>
 }

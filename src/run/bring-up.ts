@@ -4,11 +4,12 @@ import { assertState, restoreCluster, saveControlPlane, startCluster, type Start
 import type { Context } from '../core/context.ts'
 import { explain } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
-import { assertHostMemory, assertWhole, launchMachine, pauseMachines, restoreMachine, saveMachine, type Accel, type MachineSpec, type StartedMachine } from '../machine/index.ts'
+import { assertHostMemory, assertWhole, pauseMachines, restoreMachine, saveMachine, type StartedMachine } from '../machine/index.ts'
 import { startWire, type StartedWire } from '../wire/index.ts'
 import type { E2eOptions } from './options.ts'
 import { prepare, type Prepared } from './prepare.ts'
 import { probeAll, probeRestored } from './probing.ts'
+import { accelOf, attached, byQemu, byVagrant, specsOf } from './providers.ts'
 import { findSnapshot, saveSnapshot, snapshotKey, type Snapshot } from './snapshots.ts'
 import type { Tell, Up } from './up.ts'
 
@@ -19,7 +20,7 @@ import type { Tell, Up } from './up.ts'
 export async function bringUp(spec: string, options: E2eOptions, ctx: Context, tell: Tell): Promise<Up> {
   const prepared = await prepare(spec, options, ctx, tell)
   assertHostMemory(prepared.nodes.map(({ name }) => ({ name, memoryMiB: options.memoryMiB })))
-  const key = options.snapshot ? await snapshotKey(prepared, options, ctx) : undefined
+  const key = options.snapshot && options.provider === 'qemu' ? await snapshotKey(prepared, options, ctx) : undefined
   const told: Tell = (up) => tell({ kernels: prepared.nodes.map(({ kernel }) => kernel), workloadImage: prepared.workloadImage, ...up })
   if (key === undefined) return bootCluster(prepared, options, false, ctx, told)
   const snapshot = await savedCluster(prepared, options, key, ctx, told)
@@ -41,12 +42,10 @@ type Booted = Up & { readonly wire: StartedWire; readonly cluster: StartedCluste
 
 /** Machines, cluster and agent from nothing. `savable`: their disks' writes go where saveSnapshot finds them. */
 export async function bootCluster(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Booted> {
-  const wire = await startWire(ctx)
-  const started: StartedMachine[] = []
-  tell({ wire, machines: started })
-  const machines = specsOf(prepared, options, savable, ctx).map((spec) => attached(wire, spec, started, launchMachine(spec, accelOf(prepared, spec), ctx), tell))
+  const { machines, wire: connecting } = await (options.provider === 'vagrant' ? byVagrant : byQemu)(prepared, options, savable, ctx, tell)
   const probing = probeAll(machines, prepared, ctx)
   const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
+  const [wire, started] = [await connecting, await Promise.all(machines)]
   tell({ wire, machines: started, cluster })
   const agent = await installAgent(prepared.driver, options.agent, cluster, ctx, prepared.agentOptions)
   tell({ wire, machines: started, cluster, agent })
@@ -99,20 +98,3 @@ export async function restoreSaved(prepared: Prepared, options: E2eOptions, snap
 }
 
 const upOf = ({ nodes, workloadImage }: Prepared, rest: Omit<Booted, 'kernels' | 'workloadImage'>): Booted => ({ kernels: nodes.map(({ kernel }) => kernel), workloadImage, ...rest })
-
-const accelOf = ({ nodes }: Prepared, { index }: MachineSpec) => nodes[index - 1]!.accel
-
-const specsOf = ({ nodes, image, imagesDisk }: Prepared, options: E2eOptions, savable: boolean, ctx: Context): MachineSpec[] =>
-  nodes.map(({ name, kernel, boot, accel }, i) => ({ name, index: i + 1, kernel, image, boot, imagesDisk, wireSocket: join(ctx.sockets, `${name}.wire`), memoryMiB: options.memoryMiB, cpus: options.cpus ?? defaultCpus[accel], savable }))
-
-/** Emulated processors run in turn on one thread (src/machine/qemu.ts), so a second one only makes each wait for the other. */
-const defaultCpus: Record<Accel, number> = { kvm: 2, tcg: 1 }
-
-/** Connects a machine to the wire as soon as it is there. */
-async function attached(wire: StartedWire, { name, wireSocket }: MachineSpec, started: StartedMachine[], starting: Promise<StartedMachine>, tell: Tell): Promise<StartedMachine> {
-  const machine = await starting
-  started.push(machine)
-  tell({ wire, machines: started })
-  await wire.attach(name, wireSocket)
-  return machine
-}

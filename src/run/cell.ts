@@ -118,7 +118,7 @@ function phaseTeller(tell: Tell, nodes: number): { phase: (phase: Phase) => void
   const phase = (next: Phase): void => {
     if (last === undefined || phases.indexOf(next) > phases.indexOf(last)) tell({ kind: 'phase', phase: (last = next) })
   }
-  return { phase, whileUp: (up) => phase(up.cluster ? 'agent' : up.machines?.length === nodes ? 'cluster' : up.wire ? 'machines' : 'kernel') }
+  return { phase, whileUp: (up) => phase(up.cluster ? 'agent' : up.machines?.length === nodes ? 'cluster' : up.wire ?? up.machines ? 'machines' : 'kernel') }
 }
 
 /** An agent that logged something fatal is broken, even where every test passed. What one of somebody else logged before the run, `since`, is not ours to judge. */

@@ -23,7 +23,7 @@ test.each([
   ['an unknown agent', ['--agent', 'lsh'], /unknown agent "lsh" \(did you mean "lash"\?\)/],
   ['Cilium without its manifests', ['--agent', 'cilium'], /--agent cilium needs its manifests[\s\S]*--agent-manifests FILE\|DIR\|URL/],
   ['a driver that is not there', ['--agent', './no-driver.ts'], /--agent \.\/no-driver\.ts: there is no such file/],
-  ['an option that an agent does not know', ['--agent-option', 'tunnel=vxlan'], /--agent-option tunnel: lash has no such option/],
+  ['an option that an agent does not know', ['--agent-option', 'tunel=vxlan'], /--agent-option tunel: lash has no such option \(did you mean "tunnel"\?\)/],
   ['an unknown fault', ['--fault', 'policy-forgets-drops'], /unknown fault .*did you mean "policy-forgets-drop"/],
   ['a suite that no kernel asked for can run', ['--kernel', '6.1', '--suite', 'refusal'], /no suite to run on 6\.1: refusal: the agent must work on 6\.1.*connectivity/s],
   ['a number that is none', ['--nodes', 'two'], /--nodes.*whole number from 1 to 9/s],

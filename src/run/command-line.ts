@@ -32,6 +32,7 @@ export function argsOf(kernel: string, options: E2eOptions): string[] {
   if (!options.mixed && options.nodes !== 2) args.push('--nodes', String(options.nodes))
   if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
   if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))
+  if (options.provider !== 'qemu') args.push('--provider', options.provider)
   if (!options.snapshot) args.push('--no-snapshot')
   if (options.accel !== undefined) args.push('--accel', options.accel)
   return args

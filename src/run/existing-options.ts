@@ -20,7 +20,7 @@ export interface ExistingOptions {
 }
 
 /** Flags that speak of machines of ours, or of an agent that is installed. */
-const ofOurs = ['kernel', 'modules', 'trustOnFirstUse', 'agentManifests', 'agentImage', 'fault', 'nodes', 'snapshot', 'memory', 'cpus', 'accel', 'jobs', 'keep', 'prepareOnly', 'engine'] as const
+const ofOurs = ['kernel', 'modules', 'trustOnFirstUse', 'agentManifests', 'agentImage', 'fault', 'nodes', 'snapshot', 'memory', 'cpus', 'accel', 'jobs', 'keep', 'prepareOnly', 'engine', 'provider'] as const
 
 /** Flags that speak of somebody else's cluster; --kubeconfig speaks of that of the cells too. */
 const ofExisting = ['context', 'sshConfig', 'workloadImage', 'agentNamespace'] as const

@@ -29,7 +29,7 @@ export async function mutants(argv: readonly string[]): Promise<number> {
   if (!asked) return 0
   const { faults, mutants: planned, options } = asked
   const runs = planned.filter(({ notRun }) => notRun === undefined)
-  const optionsOf = new Map(runs.map(({ fault, suites }) => [fault.name, { fault: fault.name, suites }]))
+  const optionsOf = new Map(runs.map(({ fault, suites }) => [fault.name, { fault: fault.name, suites, ...(fault.settings === undefined ? {} : { agentGiven: { ...options.agentGiven, settings: { ...options.agentGiven?.settings, ...fault.settings } } }) }]))
   const engine = options.kubernetesEngine ? await kubernetesEngine(options, options.kubernetesEngine) : localEngine
   const ended = await runCells({ ...options, cells: runs.map(({ cell }) => cell) }, engine, { noun: 'fault', ofCell: ({ name }) => optionsOf.get(name) ?? {} })
   const results = new Map(ended.cells.map((cell, i) => [cell.name, { result: ended.results[i]!, folder: folderOf(cell, ended.cells) }]))

@@ -45,6 +45,8 @@ export interface E2eOptions {
   readonly cpus?: number
   readonly accel?: Accel
   readonly keep: boolean
+  /** Who makes the machines: kernelbed itself, or Vagrant. */
+  readonly provider: Provider
   /** A cluster that somebody else made, with its agent; `cells` is then one, and nothing is started. */
   readonly existing?: ExistingOptions
   /** Fill the cache, and run nothing. */
@@ -96,6 +98,10 @@ const whole = (min: number, max: number) => (value: string): number => {
   return n
 }
 
+/** Who makes machines. */
+export const providers = ['qemu', 'vagrant'] as const
+export type Provider = (typeof providers)[number]
+
 const MOST_NODES = 9
 
 /** `3`, or `4.9,6.1`: a number alone counts machines. */
@@ -126,6 +132,7 @@ export function e2eFlags(program: Command, { stray = false, fault = true } = {})
     .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
+    .addOption(new Option('--provider <name>', 'who makes the machines: kernelbed by QEMU, or Vagrant by libvirt').choices(providers).default('qemu'))
     .option('--jobs <n>', 'kernels side by side (default: as cores and free memory allow)', whole(1, 64))
     .option('--cluster <kind>', 'existing: a cluster that somebody else made, with its agent')
     .option('--context <name>', "of the kubeconfig (default: its current one)")
@@ -149,7 +156,7 @@ export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | un
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named; `foreign`: a cluster that somebody else made will do. */
 export async function e2eOptions(parsed: Command, kernels: readonly string[], { foreign = false } = {}): Promise<E2eOptions> {
-  const { fault: asked, ...raw } = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string | string[]; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean } & RawEngineOptions>()
+  const { fault: asked, ...raw } = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string | string[]; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean; provider: Provider } & RawEngineOptions>()
   const fault = typeof asked === 'string' ? asked : undefined
   const existing = existingOptions(parsed)
   if (existing && !foreign) throw usageError('--cluster existing has its own kernels, so there is nothing to go through', 'npm run e2e -- --cluster existing … runs the suites on it')
@@ -165,6 +172,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
   checkKubernetesSpec(raw.kubernetes)
   if (raw.prepareOnly && raw.keep) throw usageError('--prepare-only starts no cluster that --keep could leave up', 'leave one of them out')
   const kubernetesEngine = existing ? undefined : kubernetesOptions(raw)
+  if (kubernetesEngine && raw.provider !== 'qemu') throw usageError(`--provider ${raw.provider} is about this host, and --engine kubernetes runs nothing here`, 'leave one of them out')
   if (kubernetesEngine && (raw.keep || raw.prepareOnly)) throw usageError(`--${raw.keep ? 'keep' : 'prepare-only'} is about this host, and --engine kubernetes runs nothing here`, 'leave one of them out')
   return {
     cells,
@@ -177,6 +185,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     memoryMiB: raw.memory,
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
+    provider: raw.provider,
     ...(existing ? { existing } : {}),
     ...(raw.prepareOnly ? { prepareOnly: true } : {}),
     trustOnFirstUse: raw.trustOnFirstUse,

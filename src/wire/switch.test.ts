@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LineProgress } from '../core/progress.ts'
 import { Registry } from '../core/registry.ts'
 import { waitFor } from '../core/wait.ts'
-import { attachWire, readCapture, startWire } from './wire.ts'
+import { readCapture } from './capture-follower.ts'
+import { attachWire, startWire } from './wire.ts'
 import type { Context } from '../core/context.ts'
-import type { StartedWire } from './types.ts'
 
 /** Stands in for QEMU's `-netdev stream,server=on`. */
 class FakeMachine {
@@ -69,7 +69,7 @@ class FakeMachine {
 const BROADCAST = 'ffffffffffff'
 let dir: string
 let ctx: Context
-let wire: StartedWire
+let wire: Awaited<ReturnType<typeof startWire>>
 let machines: FakeMachine[]
 
 async function addMachine(n: number, name?: string): Promise<FakeMachine> {

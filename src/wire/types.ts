@@ -1,11 +1,21 @@
-/** Reaches the running switch from another process; JSON. */
-export interface WireHandle {
+import type { MachineHandle } from '../machine/types.ts'
+
+/** Reaches the network between the machines from another process; JSON. */
+export type WireHandle = SwitchHandle | GuestsHandle
+
+/** A network that is not ours: what crosses it is seen from the machines on it. */
+export interface GuestsHandle {
+  readonly guests: readonly { readonly name: string; readonly mac: string; readonly ssh: MachineHandle['ssh'] }[]
+}
+
+/** The running switch. */
+export interface SwitchHandle {
   /** Unix socket that takes one JSON request a line and answers one JSON a line. */
   readonly control: string
   readonly pid: number
 }
 
-/** The private layer-2 network between the machines. */
+/** The private layer-2 network between the machines. Where it is not ours it can be captured, and all else throws a KernelbedError. */
 export interface Wire {
   readonly handle: WireHandle
   /** Connects to a machine's `-netdev stream` listener (waits up to 10 s for it); frames have a 4-byte big-endian length. A connection that ends is made again. */

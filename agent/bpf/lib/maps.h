@@ -119,7 +119,8 @@ MAP(cilium_metrics, BPF_MAP_TYPE_PERCPU_HASH, struct metrics_key, struct metrics
 /* max_entries 0: the loader puts the number of possible CPUs. */
 MAP(cilium_events, BPF_MAP_TYPE_PERF_EVENT_ARRAY, __u32, __u32, 0);
 
-enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4, CALL_COUNT = 8 };
+enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4 };
+enum { CALL_FROM_CONTAINER6 = 8, CALL_FROM_HOST6 = 9, CALL_FROM_OVERLAY6 = 10, CALL_IDENTIFY6 = 11, CALL_EGRESS6 = 12, CALL_DELIVER6 = 13, CALL_COUNT = 16 };
 MAP(cilium_calls, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, CALL_COUNT);
 
 static __always_inline const struct config *lookup_config(void)

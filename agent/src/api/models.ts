@@ -9,7 +9,7 @@ export interface State { state: 'Ok' | 'Warning' | 'Failure' | 'Disabled'; msg?:
 export interface StatusModel {
   kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
   nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
-  ipam: { ipv4: string[]; capacity: number }
+  ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
   /** `Cluster health` once all nodes have been asked. */
   cluster?: HealthModel; 'cilium-health': State
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
@@ -21,7 +21,7 @@ export interface EndpointModel {
     state: string; identity: IdentityModel
     'external-identifiers': { 'container-id': string; 'pod-name': string }
     labels: { 'security-relevant': string[] }
-    networking: { addressing: { ipv4: string }[]; mac: string; 'host-mac': string; 'interface-index': number; 'interface-name': string }
+    networking: { addressing: { ipv4: string; ipv6?: string }[]; mac: string; 'host-mac': string; 'interface-index': number; 'interface-name': string }
     policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] } }
     log: StatusEntry[]
   }
@@ -41,7 +41,7 @@ export function endpointModel({ id, record, state, link, policy, policyRevision,
     id,
     status: {
       state, identity, 'external-identifiers': { 'container-id': record.containerId, 'pod-name': podKey(record) }, labels: { 'security-relevant': [...record.labels] },
-      networking: { addressing: [{ ipv4: record.ipv4 }], mac: link?.mac ?? '', 'host-mac': link?.nodeMac ?? '', 'interface-index': link?.ifindex ?? 0, 'interface-name': record.hostInterface },
+      networking: { addressing: [{ ipv4: record.ipv4, ...(record.ipv6 === undefined ? {} : { ipv6: record.ipv6 }) }], mac: link?.mac ?? '', 'host-mac': link?.nodeMac ?? '', 'interface-index': link?.ifindex ?? 0, 'interface-name': record.hostInterface },
       policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) } },
       log: history,
     },

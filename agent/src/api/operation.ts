@@ -28,7 +28,7 @@ const ok = (body: unknown): Answer => ({ body })
 
 /** By number, address, container or pod (`pod-name:default:web-0`). */
 export function findEndpoint(endpoints: EndpointManager, text: string): Endpoint {
-  const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
+  const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.ipv6, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
   if (found === undefined) throw new ApiError(404, `endpoint ${text} not found`)
   return found
 }

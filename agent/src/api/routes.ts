@@ -22,7 +22,7 @@ export interface ApiDeps extends OperationDeps {
   identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
-  cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string }[]; status: () => StatusModel
+  cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
 const ok = (body: unknown): Answer => ({ body })

@@ -11,7 +11,7 @@ import { controllerModel, type StatusModel } from './models.ts'
 
 export interface StatusDeps {
   datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]; health: HealthProber
-  kubernetesVersion: string; routerIPv4: string; ready: () => boolean
+  kubernetesVersion: string; routerIPv4: string; routerIPv6?: string | undefined; ready: () => boolean
 }
 
 const apis = [
@@ -20,7 +20,7 @@ const apis = [
 ]
 
 /** What `cilium status` shows. Kubernetes fails while a watch does; Cilium while a controller does or the start isn't over. */
-export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, ready, health }: StatusDeps): StatusModel {
+export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, ready, health }: StatusDeps): StatusModel {
   const { cpus, pages, pageSize } = datapath.ring
   const broken = allStores(stores).find(({ error }) => error !== undefined)
   return {
@@ -29,7 +29,7 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
     kubernetes: broken === undefined ? { state: 'Ok', msg: kubernetesVersion, 'k8s-api-versions': apis } : { state: 'Failure', msg: `${broken.source.path}: ${broken.error}`, 'k8s-api-versions': apis },
     cilium: ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
     nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
-    ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], capacity: ipam.capacity + 1 },
+    ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
     'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),
     controllers: controllers.map(({ status }) => controllerModel(status)),
   }

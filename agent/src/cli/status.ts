@@ -16,6 +16,7 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     ...(nodeMonitor.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
     state('Cilium health daemon:', status['cilium-health']),
     `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
+    ...(ipam.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
   ])
   const shown = options.allControllers ? controllers : failing

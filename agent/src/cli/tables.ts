@@ -6,7 +6,11 @@ import type { StatusEntry } from '../endpoint/endpoint.ts'
 
 /** The tables of `cilium`, as Cilium 1.2.5 lays them out, but sorted. */
 
-const byIP = (a: string, b: string): number => toNumber(a.split(/[:/]/)[0]!) - toNumber(b.split(/[:/]/)[0]!) || Number(a.split(':')[1] ?? 0) - Number(b.split(':')[1] ?? 0) || (a < b ? -1 : a > b ? 1 : 0)
+const isIPv6 = (address: string): boolean => address.split(':').length > 2
+/** By address and port; IPv4 before IPv6, which is in the order of its text. */
+const byIP = (a: string, b: string): number => (isIPv6(a) || isIPv6(b) ? Number(isIPv6(a)) - Number(isIPv6(b)) : toNumber(a.split(/[:/]/)[0]!) - toNumber(b.split(/[:/]/)[0]!) || Number(a.split(':')[1] ?? 0) - Number(b.split(':')[1] ?? 0)) || (a < b ? -1 : a > b ? 1 : 0)
+/** Address and port as one. */
+const end = (ip: string, port: number): string => (isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`)
 const byId = (a: { id: number }, b: { id: number }): number => a.id - b.id
 
 export function endpointTable(endpoints: EndpointModel[]): string {
@@ -16,7 +20,7 @@ export function endpointTable(endpoints: EndpointModel[]): string {
     const mode = (direction: string) => (enabled === 'both' || enabled === direction ? 'Enabled' : 'Disabled')
     const labels = status.labels['security-relevant'].length === 0 ? ['no labels'] : [...status.labels['security-relevant']].sort()
     const identity = status.identity.id === 0 ? '<no label id>' : String(status.identity.id)
-    return labels.map((label, i) => (i > 0 ? `\t\t\t\t${label}\t\t\t\t` : [id, mode('ingress'), mode('egress'), identity, label, '', status.networking.addressing[0]?.ipv4 ?? '', status.state, ''].join('\t')))
+    return labels.map((label, i) => (i > 0 ? `\t\t\t\t${label}\t\t\t\t` : [id, mode('ingress'), mode('egress'), identity, label, status.networking.addressing[0]?.ipv6 ?? '', status.networking.addressing[0]?.ipv4 ?? '', status.state, ''].join('\t')))
   })
   return tabulate([...head, ...rows])
 }
@@ -58,7 +62,7 @@ export function revnatTable(services: ServiceSpec[]): string {
 
 export function ipcacheTable(entries: { ip: string; identity: number; node?: string }[]): string {
   if (entries.length === 0) return 'No entries found.\n'
-  return mapTable(['IP PREFIX/ADDRESS', 'IDENTITY'], [...entries].sort((a, b) => byIP(a.ip, b.ip)).map(({ ip, identity, node }) => [ip.includes('/') ? ip : `${ip}/32`, [`${identity} ${node ?? '0.0.0.0'}`]]))
+  return mapTable(['IP PREFIX/ADDRESS', 'IDENTITY'], [...entries].sort((a, b) => byIP(a.ip, b.ip)).map(({ ip, identity, node }) => [ip.includes('/') ? ip : `${ip}/${isIPv6(ip) ? 128 : 32}`, [`${identity} ${node ?? '0.0.0.0'}`]]))
 }
 
 /** The host's own addresses are entries with id 0. */
@@ -72,11 +76,11 @@ export function bpfEndpointTable(entries: EndpointMap): string {
   return mapTable(['IP ADDRESS', 'LOCAL ENDPOINT INFO'], rows.sort(([a], [b]) => byIP(a, b)))
 }
 
-const protocols: Record<number, string> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP' }
+const protocols: Record<number, string> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6' }
 /** Related entries (an ICMP error's) have flag 2 in their tuple. */
 export function conntrackList(entries: (ConntrackEntry & { related?: boolean })[]): string {
   const lines = entries.map((it) => {
-    const flow = `${protocols[it.protocol] ?? it.protocol} ${it.direction} ${it.src}:${it.srcPort} -> ${it.dst}:${it.dstPort} ${it.related === true ? 'related ' : ''}`
+    const flow = `${protocols[it.protocol] ?? it.protocol} ${it.direction} ${end(it.src, it.srcPort)} -> ${end(it.dst, it.dstPort)} ${it.related === true ? 'related ' : ''}`
     return `${flow} expires=${it.expires} rx_packets=${it.rxPackets} rx_bytes=${it.rxBytes} tx_packets=${it.txPackets} tx_bytes=${it.txBytes} flags=${it.flags.toString(16)} revnat=${it.revnat} src_sec_id=${it.sourceIdentity}`
   })
   return [...lines.sort(), ''].map((line) => line + '\n').join('')
@@ -109,6 +113,6 @@ export function configList({ realized, 'k8s-configuration': configuration, 'k8s-
 
 export const optionLines = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(24)} ${value}\n`).join('')
 
-export function nodeTable(nodes: { name: string; ipv4: string; podCIDR: string }[]): string {
-  return tabulate(['Name\tIPv4 Address\tEndpoint CIDR\tIPv6 Address\tEndpoint CIDR', ...nodes.map(({ name, ipv4, podCIDR }) => `${name}\t${ipv4}\t${podCIDR}\t<nil>\t<nil>`).sort()])
+export function nodeTable(nodes: { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]): string {
+  return tabulate(['Name\tIPv4 Address\tEndpoint CIDR\tIPv6 Address\tEndpoint CIDR', ...nodes.map(({ name, ipv4, podCIDR, podCIDR6 }) => `${name}\t${ipv4}\t${podCIDR}\t<nil>\t${podCIDR6 ?? '<nil>'}`).sort()])
 }

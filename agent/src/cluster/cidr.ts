@@ -1,3 +1,5 @@
+import ipaddr from 'ipaddr.js'
+
 export const toNumber = (ip: string): number => ip.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
 export const toIP = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.')
 
@@ -14,14 +16,30 @@ export function range(cidr: string): { first: number; last: number } {
 /** The router's address of a pod CIDR: the one after the network's. */
 export const firstAddress = (cidr: string): string => toIP(range(cidr).first + 1)
 
-/** Whether every address of one prefix is in the other. */
+const six = (cidr: string): boolean => cidr.includes(':')
+
+function parse6(cidr: string): [ipaddr.IPv6, number] {
+  if (!ipaddr.IPv6.isValidCIDR(cidr)) throw new Error(`${JSON.stringify(cidr)} is not an IPv6 prefix such as f00d::/64`)
+  return ipaddr.IPv6.parseCIDR(cidr) as [ipaddr.IPv6, number]
+}
+
+/** Whether every address of one prefix is in the other; of another family none is. */
 export function contains(outer: string, inner: string): boolean {
+  if (six(outer) !== six(inner)) return false
+  if (six(outer)) {
+    const [a, b] = [parse6(outer), parse6(inner)]
+    return a[1] <= b[1] && b[0].match(a)
+  }
   const [a, b] = [range(outer), range(inner)]
   return a.first <= b.first && b.last <= a.last
 }
 
-/** `10.9.1.7/16` and `10.9.1.7` as 10.9.0.0/16 and 10.9.1.7/32. Throws on what isn't an IPv4 prefix or address. */
+/** `10.9.1.7/16` and `10.9.1.7` as 10.9.0.0/16 and 10.9.1.7/32, `fd00::1` as fd00::1/128. Throws on what isn't a prefix or address. */
 export function normalized(cidr: string): string {
+  if (six(cidr)) {
+    const [address, bits] = parse6(cidr.includes('/') ? cidr : `${cidr}/128`)
+    return `${ipaddr.IPv6.networkAddressFromCIDR(`${address.toString()}/${bits}`).toRFC5952String()}/${bits}`
+  }
   const full = cidr.includes('/') ? cidr : `${cidr}/32`
   return `${toIP(range(full).first)}/${full.split('/')[1]!}`
 }

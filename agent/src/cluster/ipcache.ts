@@ -1,6 +1,7 @@
 import { reserved } from '../identity/reserved.ts'
 import type { CiliumEndpoint, Node } from '../k8s/types.ts'
 import { firstAddress } from './cidr.ts'
+import { router6 } from './ipv6.ts'
 import { internalIP, type LocalNode } from './node.ts'
 
 export interface IPCacheEntry { ip: string; identity: number; node?: string }
@@ -9,7 +10,7 @@ export interface IPCacheEntry { ip: string; identity: number; node?: string }
  * Which identity every known address has, and behind which node it is. Hosts are identity 1 on every node, as in Cilium 1.2; local
  * endpoints overrule what the cluster says of their addresses, younger CiliumEndpoints older ones.
  */
-export function desiredIPCache(input: { self: LocalNode; hostAddresses: string[]; nodes: Node[]; ciliumEndpoints: CiliumEndpoint[]; local: { ipv4: string; identity: number }[] }): Map<string, IPCacheEntry> {
+export function desiredIPCache(input: { self: LocalNode; hostAddresses: string[]; nodes: Node[]; ciliumEndpoints: CiliumEndpoint[]; local: { ipv4: string; ipv6?: string | undefined; identity: number }[] }): Map<string, IPCacheEntry> {
   const { self, hostAddresses, nodes, ciliumEndpoints, local } = input
   const entries = new Map<string, IPCacheEntry>()
   const set = (entry: IPCacheEntry) => entries.set(entry.ip, entry)
@@ -17,15 +18,20 @@ export function desiredIPCache(input: { self: LocalNode; hostAddresses: string[]
     const [ip, podCIDR] = [internalIP(node), node.spec.podCIDR]
     if (node.metadata.name === self.name || ip === undefined) continue
     set({ ip, identity: reserved.host })
-    if (podCIDR !== undefined) set({ ip: firstAddress(podCIDR), identity: reserved.host, node: ip })
+    if (podCIDR === undefined) continue
+    set({ ip: firstAddress(podCIDR), identity: reserved.host, node: ip })
+    if (self.ipv6 !== undefined) set({ ip: router6(self.ipv6.clusterCIDR, podCIDR), identity: reserved.host, node: ip })
   }
   const byAge = [...ciliumEndpoints].sort((a, b) => ((a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? -1 : 1))
   for (const { status } of byAge) {
     const { identity, networking } = status ?? {}
     if (identity === undefined || networking === undefined || networking.node === self.ipv4) continue
-    for (const { ipv4 } of networking.addressing) set({ ip: ipv4, identity: identity.id, node: networking.node })
+    for (const { ipv4, ipv6 } of networking.addressing) {
+      set({ ip: ipv4, identity: identity.id, node: networking.node })
+      if (ipv6 !== undefined && self.ipv6 !== undefined) set({ ip: ipv6, identity: identity.id, node: networking.node })
+    }
   }
-  for (const { ipv4, identity } of local) set({ ip: ipv4, identity })
-  for (const ip of [...hostAddresses, self.ipv4, self.routerIPv4]) set({ ip, identity: reserved.host })
+  for (const { ipv4, ipv6, identity } of local) for (const ip of [ipv4, ipv6]) if (ip !== undefined) set({ ip, identity })
+  for (const ip of [...hostAddresses, self.ipv4, self.routerIPv4, ...(self.ipv6 === undefined ? [] : [self.ipv6.router])]) set({ ip, identity: reserved.host })
   return entries
 }

@@ -29,5 +29,5 @@ it('names the nearest setting', () => {
 it('says what is wrong with a value', () => {
   expect(() => read(['--monitor-num-pages=63'])).toThrow('monitor-num-pages="63": must be a power of two')
   expect(() => read(['--cluster-cidr=10.0.0.0'])).toThrow('cluster-cidr="10.0.0.0": not an IPv4 prefix such as 10.244.0.0/16')
-  expect(() => read(['--tunnel=geneve'])).toThrow('tunnel="geneve": only vxlan is supported')
+  expect(() => read(['--tunnel=gre'])).toThrow('tunnel="gre": must be vxlan or geneve')
 })

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { range } from '../cluster/cidr.ts'
+import { checkClusterCIDR6 } from '../cluster/ipv6.ts'
 import { listenAddress } from '../metrics/listen.ts'
 import { didYouMean } from '../text/nearest.ts'
 import { FlagError, parseFlags, type Flags } from './flags.ts'
@@ -21,7 +22,9 @@ export const agentFlags: Flags = {
   'conntrack-gc-interval': { type: 'number', default: '30', usage: 'Seconds between removals of expired connections' },
   debug: { type: 'bool', short: 'D', default: 'false', usage: 'Log more, and let the datapath emit debug messages' },
   'enable-policy': { type: 'string', default: 'default', usage: 'Enforce policy: default, always or never' },
+  'enable-ipv6': { type: 'string', default: 'auto', usage: 'Give pods IPv6 addresses too: true, false, or auto (where the kernel has IPv6)' },
   'identity-gc-interval': { type: 'number', default: '15', usage: 'Seconds between looks for identities that no endpoint has; one that is unused at two of them is removed' },
+  'ipv6-cluster-alloc-cidr': { type: 'string', default: 'f00d::/64', usage: 'IPv6 prefix of all pods, 64 bits; each node has a /96 of it' },
   'k8s-api-host': { type: 'string', default: '', usage: 'Host of the API server; default: as the environment of a pod has it' },
   'k8s-api-port': { type: 'string', default: '', usage: 'Port of the API server' },
   'k8s-ca-file': { type: 'string', default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt', usage: 'CA of the API server' },
@@ -37,11 +40,12 @@ export const agentFlags: Flags = {
   'skip-kernel-check': { type: 'bool', default: 'false', usage: 'Go on where the kernel is too old, to the errors of the loader' },
   'socket-path': { type: 'string', default: '/var/run/cilium/cilium.sock', usage: 'Socket of the agent\'s API' },
   'state-dir': { type: 'string', default: '/var/run/cilium/state', usage: 'Where endpoints are written down' },
-  tunnel: { type: 'string', default: 'vxlan', usage: 'Encapsulation between nodes; only vxlan' },
-  'tunnel-port': { type: 'number', default: '8472', usage: 'UDP port of the tunnel' },
+  tunnel: { type: 'string', default: 'vxlan', usage: 'Encapsulation between nodes: vxlan or geneve' },
+  'tunnel-port': { type: 'number', default: '0', usage: 'UDP port of the tunnel; 0 for 8472 (vxlan) or 6081 (geneve)' },
 }
 
 const prefix = z.string().check(z.refine((value) => { try { range(value); return true } catch { return false } }, 'not an IPv4 prefix such as 10.244.0.0/16'))
+const prefix6 = z.string().check(z.refine((value) => { try { checkClusterCIDR6(value); return true } catch { return false } }, 'not an IPv6 prefix of 64 bits such as f00d::/64'))
 const flag = z.enum(['true', 'false', '1', '0'], 'must be true or false')
 const address = z.string().check(z.refine((value) => { try { return value === '' || listenAddress(value) !== undefined } catch { return false } }, 'must be an address such as :9090'))
 const whole = (least: number, most: number) => z.coerce.number().check(z.int(), z.gte(least, `must be at least ${least}`), z.lte(most, `must be at most ${most}`))
@@ -50,9 +54,10 @@ const powerOfTwo = whole(1, 65_536).check(z.refine((value) => Number.isInteger(M
 const schema = z.object({
   'agent-health-port': whole(0, 65_535), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cluster-health-port': whole(0, 65_535), 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
+  'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6,
   'identity-gc-interval': whole(1, 86_400), 'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
   'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'prefilter-device': z.string(), 'prefilter-mode': z.enum(['auto', 'native', 'generic'], 'must be auto, native or generic'), 'prefilter-object-file': z.string(), 'prometheus-serve-addr': address, 'service-cidr': prefix,
-  'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.literal('vxlan', 'only vxlan is supported'), 'tunnel-port': whole(1, 65_535),
+  'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.enum(['vxlan', 'geneve'], 'must be vxlan or geneve'), 'tunnel-port': whole(0, 65_535),
 })
 export type AgentConfig = z.infer<typeof schema>
 

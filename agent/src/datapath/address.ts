@@ -1,5 +1,6 @@
 /** Addresses as the control plane writes them, and as the kernel does. */
 import crypto from 'node:crypto'
+import ipaddr from 'ipaddr.js'
 import { DatapathError } from './errors.ts'
 
 /** Four bytes in network order. */
@@ -13,6 +14,22 @@ export function ipv4Bytes(text: string): Buffer {
 export function ipv4Text(bytes: Buffer, offset = 0): string {
   return [...bytes.subarray(offset, offset + 4)].join('.')
 }
+
+export const isIPv6 = (address: string): boolean => address.includes(':')
+
+/** Sixteen bytes in network order. */
+export function ipv6Bytes(text: string): Buffer {
+  if (!ipaddr.IPv6.isValid(text)) throw new DatapathError(`\`${text}\` is no IPv6 address`)
+  return Buffer.from(ipaddr.IPv6.parse(text).toByteArray())
+}
+
+/** As RFC 5952 has it. */
+export function ipv6Text(bytes: Buffer, offset = 0): string {
+  return new ipaddr.IPv6([...bytes.subarray(offset, offset + 16)]).toRFC5952String()
+}
+
+/** Of either family, in network order. */
+export const addressBytes = (text: string): Buffer => (isIPv6(text) ? ipv6Bytes(text) : ipv4Bytes(text))
 
 export function macBytes(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex')
@@ -30,6 +47,15 @@ export function randomMac(): string {
 }
 
 export interface Prefix { address: Buffer; bits: number; mask: Buffer }
+
+/** `fd00::/64`; the address is cut to the prefix. */
+export function parsePrefix6(text: string): Prefix {
+  const [address = '', length = ''] = text.split('/')
+  const bits = Number(length)
+  if (length === '' || !Number.isInteger(bits) || bits < 0 || bits > 128) throw new DatapathError(`\`${text}\` is no IPv6 prefix`)
+  const mask = Buffer.from(Array.from({ length: 16 }, (_, i) => (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))) & 0xff))
+  return { address: Buffer.from(ipv6Bytes(address).map((byte, i) => byte & mask.readUInt8(i))), bits, mask }
+}
 
 /** `10.244.1.0/24`; the address is cut to the prefix. */
 export function parsePrefix(text: string): Prefix {

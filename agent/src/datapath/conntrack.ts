@@ -1,6 +1,6 @@
 /** The connection table, as read and swept from user space. */
 import type { BpfMap } from './bpf.ts'
-import { ipv4Bytes } from './address.ts'
+import { addressBytes } from './address.ts'
 import { decodeConntrack } from './layouts.ts'
 import type { ConntrackEntry } from './types.ts'
 
@@ -23,6 +23,6 @@ export function collectConntrack(map: BpfMap): number {
 
 /** Forgets the flows of an address, which may soon be another pod's. */
 export function forgetAddress(map: BpfMap, ip: string): void {
-  const address = ipv4Bytes(ip)
-  for (const key of map.keys()) if (key.subarray(0, 4).equals(address) || key.subarray(4, 8).equals(address)) map.delete(key)
+  const address = addressBytes(ip), size = address.length
+  for (const key of map.keys()) if (key.subarray(0, size).equals(address) || key.subarray(size, 2 * size).equals(address)) map.delete(key)
 }

@@ -11,42 +11,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseElf, type ElfObject } from './elf.ts'
 import { TRACE_POINT, TRACE_STATE } from './events.ts'
 import { requireFeatures } from './probe.ts'
-import { Lab, OUTSIDE, type Agent, type Helper, type LabNode, type Pod } from './testing/lab.ts'
+import { OUTSIDE, type Helper } from './testing/lab.ts'
+import { compile, world, type World } from './testing/world.ts'
 import type { ConntrackEntry, Datapath, ServiceSpec } from './types.ts'
 
-const bpf = path.join(import.meta.dirname, '../../bpf')
 const FAULTS = ['POLICY_FORGETS_DROP', 'TUNNEL_BYPASS', 'SERVICE_ONE_BACKEND', 'MONITOR_LOSES_DROPS', 'NO_REVERSE_NAT', 'WRONG_VNI', 'WRONG_DROP_REASON',
   'SWAPPED_IDENTITIES', 'SHORTEST_PREFIX_WINS', 'EGRESS_NOT_ENFORCED', 'REPLIES_DENIED', 'FORGETS_AFFINITY', 'NODEPORT_LOCAL_ONLY', 'FRAGMENTS_PASS', 'NO_RELATED']
-
-function compile(folder: string, fault?: string): string {
-  const object = path.join(folder, `lash${fault ?? ''}.o`)
-  execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-Werror', '-I', bpf, ...(fault === undefined ? [] : [`-DFAULT_${fault}`]),
-    '-c', path.join(bpf, 'lash.c'), '-o', object])
-  return object
-}
-
-interface World { lab: Lab; n1: LabNode; n2: LabNode; a1: Agent; a2: Agent; client: Pod; near: Pod; far: Pod; /** Namespace of the machine outside. */ outside: string }
-
-/** Two nodes; client and near on the first, far on the second; each pod and each host serves on port 8080. */
-async function world(objectFile: string, debug = false): Promise<World> {
-  const lab = new Lab()
-  try {
-    const n1 = lab.node(1, objectFile, debug), n2 = lab.node(2, objectFile, debug)
-    const outside = lab.wire(n1, n2)
-    const [a1, a2] = [await n1.start(), await n2.start()]
-    const [client, near, far] = [await n1.addPod(10, 1010), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
-    await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
-    for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
-    await a1.call('upsertTunnel', { prefix: n2.config.podCIDR, node: n2.config.nodeIPv4 })
-    await a2.call('upsertTunnel', { prefix: n1.config.podCIDR, node: n1.config.nodeIPv4 })
-    await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [n2.netns, 'host2'], [outside, 'outside']]
-      .map(([netns, name]) => lab.helper(netns!, 'serve', name!, '8080')))
-    return { lab, n1, n2, a1, a2, client, near, far, outside }
-  } catch (error) {
-    await lab.close()
-    throw error
-  }
-}
 
 describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () => {
   let folder: string, w: World
@@ -460,6 +430,61 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
       .toEqual(['lo', 'eth1'])
     expect(execFileSync('ip', ['-n', w.n1.netns, 'route', 'show', 'root', '192.168.0.0/16'], { encoding: 'utf8' }).trim().split('\n')).toEqual([expect.stringContaining('192.168.77.0/24 dev eth1')])
     expect(fs.readdirSync(w.n1.config.bpffs).filter((name) => !name.endsWith('.debug'))).toEqual([]) // those are the kernel's
+  })
+})
+
+/** Whether this machine's kernel has CONFIG_GENEVE, asked in a namespace of its own. */
+function hasGeneve(): boolean {
+  try {
+    execFileSync('unshare', ['-n', 'ip', 'link', 'add', 'g0', 'type', 'geneve', 'external'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.skipIf(process.getuid?.() !== 0 || hasGeneve())('a kernel without Geneve', () => {
+  test('is told in one line what it lacks and what to do', () => {
+    const lacking: ElfObject = { programs: [], maps: new Map(), license: 'GPL', options: [] }
+    expect(() => requireFeatures(lacking, 'geneve')).toThrow(/^Geneve devices with the key in the packet's metadata: not supported by this kernel \(RTM_NEWLINK: EOPNOTSUPP\); came with 4\.3; needs CONFIG_GENEVE, or set tunnel to vxlan$/)
+    requireFeatures(lacking, 'vxlan')
+  })
+})
+
+describe.skipIf(process.getuid?.() !== 0 || !hasGeneve())('Geneve', { timeout: 60_000 }, () => {
+  let folder: string, w: World
+  const devices = (netns: string): string[] => JSON.parse(execFileSync('ip', ['-n', netns, '-j', 'link'], { encoding: 'utf8' })).map(({ ifname }: { ifname: string }) => ifname)
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-geneve-'))
+    w = await world(compile(folder), { tunnel: 'geneve', tunnelPort: 6081 })
+  }, 60_000)
+  afterAll(async () => {
+    await w.lab.close()
+    fs.rmSync(folder, { recursive: true })
+  }, 60_000)
+
+  test('carries packets between nodes, its network identifier being the sender\'s identity', async () => {
+    const wire = await w.lab.helper(w.n2.netns, 'sniff', 'eth1')
+    expect(await w.lab.run(w.client.netns, 'tcp', w.far.ip, '8080')).toEqual({ reply: `far ${w.client.ip}`, from: `${w.far.ip}:8080` })
+    expect(await w.lab.run(w.client.netns, 'big', w.far.ip, '8080')).toMatchObject({ from: `${w.far.ip}:8080` })
+    const udp = wire.lines.slice(1).map((line) => Buffer.from(line, 'hex')).filter((frame) => frame.readUInt16BE(12) === 0x0800 && frame.readUInt8(23) === 17)
+    const geneve = udp.filter((frame) => frame.readUInt16BE(36) === 6081 && frame.readUInt16BE(44) === 0x6558)
+    expect(new Set(geneve.map((frame) => frame.readUIntBE(46, 3)))).toEqual(new Set([1010, 2010]))
+    expect(udp.length).toBe(geneve.length)
+    expect(devices(w.n1.netns)).toContain('cilium_geneve')
+    wire.stop()
+  })
+
+  test('gives way to VXLAN when an agent is set so, and nothing of it stays', async () => {
+    await Promise.all([w.a1.stop(), w.a2.stop()])
+    for (const node of [w.n1, w.n2]) Object.assign(node.config, { tunnel: 'vxlan', tunnelPort: 8472 })
+    w.a1 = await w.n1.start()
+    w.a2 = await w.n2.start()
+    expect(await w.lab.run(w.client.netns, 'tcp', w.far.ip, '8080')).toMatchObject({ reply: `far ${w.client.ip}` })
+    expect(devices(w.n1.netns)).toContain('cilium_vxlan')
+    expect(devices(w.n1.netns)).not.toContain('cilium_geneve')
+    await w.a1.call('uninstall')
+    expect(devices(w.n1.netns).sort()).toEqual(['eth1', 'lo'])
   })
 })
 

@@ -3,7 +3,7 @@ import type { BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
 import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
-import { parsePrefix } from './address.ts'
+import { isIPv6, parsePrefix } from './address.ts'
 import { detachNode } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
@@ -41,6 +41,7 @@ export class LoadedDatapath implements Datapath {
   private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
   private readonly prefilter: PrefilterProgram | undefined
+  private readonly conntrack6: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
   private closed = false
@@ -51,14 +52,15 @@ export class LoadedDatapath implements Datapath {
     this.programs = programs
     this.programInfo = programs.info
     this.plainRouting = options.includes('plain-routing')
-    this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'))
+    this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'), this.map('cilium_lxc6'))
     this.policies = new PolicyMap(this.map('cilium_policy'))
     this.services = new ServiceMaps(this.map('cilium_lb4_services'), this.map('cilium_lb4_reverse_nat'), this.map('cilium_lb4_backends'), this.map('cilium_lb4_affinity'))
-    this.tunnels = new TunnelMap(this.map('cilium_tunnel_map'), parsePrefix(config.podCIDR).bits)
-    this.ipcache = new IPCacheMap(this.map('cilium_ipcache'))
-    this.cidrs = new CIDRMap(this.map('cilium_cidr'), this.map('cilium_config'))
+    this.tunnels = new TunnelMap(this.map('cilium_tunnel_map'), parsePrefix(config.podCIDR).bits, this.map('cilium_tunnel_map6'))
+    this.ipcache = new IPCacheMap(this.map('cilium_ipcache'), this.map('cilium_ipcache6'))
+    this.cidrs = new CIDRMap({ prefixes: this.map('cilium_cidr'), config: this.map('cilium_config'), prefixes6: this.map('cilium_cidr6'), lengths6: this.map('cilium_cidr6_lengths') })
     this.conntrack = this.map('cilium_ct4_global')
     this.prefilter = config.prefilter === undefined ? undefined : new PrefilterProgram(config.prefilter, maps, pinFolder(config.bpffs))
+    this.conntrack6 = this.map('cilium_ct6_global')
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
   }
@@ -80,7 +82,7 @@ export class LoadedDatapath implements Datapath {
 
   addEndpoint(spec: EndpointSpec): EndpointLink {
     checkEndpointId(spec.id)
-    const link = connectEndpoint(spec, { mtu: this.config.mtu, routerIPv4: this.config.routerIPv4, program: this.program })
+    const link = connectEndpoint(spec, { mtu: this.config.mtu, routerIPv4: this.config.routerIPv4, routerIPv6: this.config.ipv6?.router, program: this.program })
     this.register(spec, link)
     return link
   }
@@ -100,11 +102,11 @@ export class LoadedDatapath implements Datapath {
     return link
   }
 
-  private register(spec: { id: number; ipv4: string; identity: number }, link: EndpointLink): void {
-    const old = this.endpoints.pods().filter((entry) => entry.id === spec.id || entry.ip === spec.ipv4 || entry.ifindex === link.ifindex)
-    for (const entry of old) if (entry.ip !== spec.ipv4 || entry.ifindex !== link.ifindex) this.endpoints.delete(entry)
+  private register(spec: { id: number; ipv4: string; ipv6?: string; identity: number }, link: EndpointLink): void {
+    const old = this.endpoints.pods().filter((entry) => entry.id === spec.id || entry.ip === spec.ipv4 || (spec.ipv6 !== undefined && entry.ipv6 === spec.ipv6) || entry.ifindex === link.ifindex)
+    for (const entry of old) if (entry.ip !== spec.ipv4 || entry.ipv6 !== spec.ipv6 || entry.ifindex !== link.ifindex) this.endpoints.delete(entry)
     const flags = old.find((entry) => entry.id === spec.id)?.flags ?? 0
-    this.endpoints.set({ ip: spec.ipv4, id: spec.id, ifindex: link.ifindex, flags, identity: spec.identity, mac: link.mac, nodeMac: link.nodeMac })
+    this.endpoints.set({ ip: spec.ipv4, ...(spec.ipv6 === undefined ? {} : { ipv6: spec.ipv6 }), id: spec.id, ifindex: link.ifindex, flags, identity: spec.identity, mac: link.mac, nodeMac: link.nodeMac })
   }
 
   removeEndpoint(id: number): void {
@@ -113,6 +115,7 @@ export class LoadedDatapath implements Datapath {
       disconnectEndpoint(entry)
       this.endpoints.delete(entry)
       forgetAddress(this.conntrack, entry.ip)
+      if (entry.ipv6 !== undefined) forgetAddress(this.conntrack6, entry.ipv6)
     }
     this.policies.deleteEndpoint(id)
   }
@@ -161,12 +164,12 @@ export class LoadedDatapath implements Datapath {
 
   upsertTunnel(entry: TunnelEntry): void {
     this.tunnels.upsert(entry)
-    if (this.plainRouting) withNetlink((netlink) => setRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
+    if (this.plainRouting && !isIPv6(entry.prefix)) withNetlink((netlink) => setRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
   }
 
   deleteTunnel(prefix: string): void {
     const entry = this.tunnels.delete(prefix)
-    if (this.plainRouting && entry !== undefined)
+    if (this.plainRouting && entry !== undefined && !isIPv6(prefix))
       withNetlink((netlink) => deleteRoute(netlink, this.plainRoute(entry, requireLink(netlink, this.config.nodeDevice))))
   }
 
@@ -195,11 +198,11 @@ export class LoadedDatapath implements Datapath {
   }
 
   listConntrack(): ConntrackEntry[] {
-    return listConntrack(this.conntrack)
+    return [...listConntrack(this.conntrack), ...listConntrack(this.conntrack6)]
   }
 
   listEndpoints(): ReturnType<Datapath['listEndpoints']> {
-    return this.endpoints.list().map(({ ip, id, ifindex, mac, nodeMac, identity }) => ({ ip, id, ifindex, mac, nodeMac, identity }))
+    return [...this.endpoints.list(), ...this.endpoints.list6()].map(({ ip, id, ifindex, mac, nodeMac, identity }) => ({ ip, id, ifindex, mac, nodeMac, identity }))
   }
 
   listPolicy(id: number): ReturnType<Datapath['listPolicy']> {
@@ -208,7 +211,7 @@ export class LoadedDatapath implements Datapath {
 
   collectConntrack(): number {
     this.services.collectAffinities()
-    return collectConntrack(this.conntrack)
+    return collectConntrack(this.conntrack) + collectConntrack(this.conntrack6)
   }
 
   metrics(): ReturnType<Datapath['metrics']> {

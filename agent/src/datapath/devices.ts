@@ -1,42 +1,49 @@
 /** The node's own devices: the cilium_host/cilium_net pair, through which the host reaches pods and services, and the overlay. */
+import { hasFault } from '../fault.ts'
 import { randomMac } from './address.ts'
-import { addAddress, addVeth, addVxlan, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { addAddress, addTunnel, addVeth, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { enableIPv6, forwardIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
 import type { Netlink } from './netlink.ts'
-import type { DatapathConfig } from './types.ts'
+import type { DatapathConfig, TunnelKind } from './types.ts'
 
-export const DEVICE = { host: 'cilium_host', peer: 'cilium_net', overlay: 'cilium_vxlan' } as const
+export const DEVICE = { host: 'cilium_host', peer: 'cilium_net' } as const
+/** One of them is there. */
+const OVERLAY: Readonly<Record<TunnelKind, string>> = { vxlan: 'cilium_vxlan', geneve: 'cilium_geneve' }
 /** Who a host process sees when it reaches itself through a service; LOOPBACK_ADDR in agent/bpf/lib/net.h. */
 const LOOPBACK_ADDRESS = '169.254.42.1'
 
 export interface NodeDevices { host: Link; overlay: Link }
 
-function ensureHostPair(netlink: Netlink, mtu: number): Link {
+function ensureHostPair(netlink: Netlink, mtu: number, six: boolean): Link {
   if (getLink(netlink, DEVICE.host) === undefined) {
     addVeth(netlink, { name: DEVICE.host, mac: randomMac(), mtu }, { name: DEVICE.peer, mac: randomMac(), mtu })
   }
   const link = requireLink(netlink, DEVICE.host)
   for (const device of [link, requireLink(netlink, DEVICE.peer)]) {
-    prepare(device.name)
+    prepare(netlink, device, six)
     setUp(netlink, device, { noArp: true, mtu })
   }
   return link
 }
 
-function ensureOverlay(netlink: Netlink, port: number, mtu: number): Link {
-  const found = getLink(netlink, DEVICE.overlay)
-  if (found !== undefined && (found.kind !== 'vxlan' || found.vxlanPort !== port)) deleteLink(netlink, found.ifindex)
-  if (getLink(netlink, DEVICE.overlay) === undefined) addVxlan(netlink, DEVICE.overlay, port, mtu)
-  const link = requireLink(netlink, DEVICE.overlay)
-  prepare(link.name)
+/** The other kind's device goes: it is of an agent that was set otherwise. */
+function ensureOverlay(netlink: Netlink, kind: TunnelKind, port: number, mtu: number, six: boolean): Link {
+  const name = OVERLAY[kind]
+  for (const link of Object.values(OVERLAY).flatMap((each) => getLink(netlink, each) ?? []))
+    if (link.name !== name || link.kind !== kind || link.tunnelPort !== port) deleteLink(netlink, link.ifindex)
+  if (getLink(netlink, name) === undefined) addTunnel(netlink, kind, name, port, mtu)
+  const link = requireLink(netlink, name)
+  prepare(netlink, link, six)
   setUp(netlink, link, { mtu })
   return link
 }
 
-function prepare(device: string): void {
-  disableIPv6(device)
-  disableReversePathFilter(device)
-  acceptOwnAddresses(device)
+function prepare(netlink: Netlink, link: Link, six: boolean): void {
+  if (six) enableIPv6(netlink, link)
+  else disableIPv6(link.name)
+  disableReversePathFilter(link.name)
+  acceptOwnAddresses(link.name)
 }
 
 /** Makes what isn't there, and brings what is to the configuration. */
@@ -45,12 +52,18 @@ export function ensureDevices(config: DatapathConfig): NodeDevices {
     setSysctl('ipv4/ip_forward', '1')
     disableReversePathFilter('all')
     disableReversePathFilter('default')
-    const host = ensureHostPair(netlink, config.mtu)
+    const six = config.ipv6 !== undefined
+    const host = ensureHostPair(netlink, config.mtu, six)
     addAddress(netlink, host, config.routerIPv4)
     const source = config.routerIPv4
     for (const prefix of new Set([config.podCIDR, config.clusterCIDR, config.serviceCIDR])) setRoute(netlink, { prefix, link: host, source })
     setRoute(netlink, { prefix: `${LOOPBACK_ADDRESS}/32`, link: host })
-    return { host, overlay: ensureOverlay(netlink, config.vxlanPort, config.mtu) }
+    if (config.ipv6 !== undefined) {
+      forwardIPv6()
+      addAddress(netlink, host, config.ipv6.router)
+      setRoute(netlink, { prefix: config.ipv6.clusterCIDR, link: host, source: config.ipv6.router })
+    }
+    return { host, overlay: ensureOverlay(netlink, hasFault('ignores-tunnel-option') ? 'vxlan' : config.tunnel, config.tunnelPort, config.mtu, six) }
   })
 }
 
@@ -74,7 +87,7 @@ export function detachNode(device: string): void {
 }
 
 export function removeDevices(netlink: Netlink): void {
-  for (const name of [DEVICE.host, DEVICE.peer, DEVICE.overlay]) {
+  for (const name of [DEVICE.host, DEVICE.peer, ...Object.values(OVERLAY)]) {
     const link = getLink(netlink, name)
     if (link !== undefined) deleteLink(netlink, link.ifindex)
   }

@@ -1,28 +1,43 @@
 /** Local endpoints: their veth pairs, and their entries in the endpoint maps. */
 import fs from 'node:fs'
-import { ipv4Bytes, ipv4Text, randomMac } from './address.ts'
+import { addressBytes, ipv4Bytes, ipv4Text, ipv6Bytes, ipv6Text, isIPv6, randomMac } from './address.ts'
 import type { BpfMap } from './bpf.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, decodeEndpoint, encodeEndpoint, u32Key, type EndpointValue } from './layouts.ts'
 import { inNetns, openNetns } from './netns.ts'
 import { addAddress, addVeth, deleteLink, getLink, listLinks, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { enableIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter } from './sysctl.ts'
 import type { EndpointLink, EndpointSpec } from './types.ts'
 
-export interface EndpointEntry extends EndpointValue { ip: string }
+export interface EndpointEntry extends EndpointValue { ip: string; ipv6?: string }
 
-/** cilium_lxc, and cilium_lxc_if beside it. */
+/** cilium_lxc, and beside it cilium_lxc_if, and cilium_lxc6, whose entries are those of cilium_lxc once more. */
 export class EndpointMaps {
   private readonly byAddress: BpfMap
   private readonly byInterface: BpfMap
 
-  constructor(byAddress: BpfMap, byInterface: BpfMap) {
+  private readonly byAddress6: BpfMap | undefined
+
+  /** `byAddress6` is absent where an earlier version of the agent has left the maps. */
+  constructor(byAddress: BpfMap, byInterface: BpfMap, byAddress6?: BpfMap) {
     this.byAddress = byAddress
     this.byInterface = byInterface
+    this.byAddress6 = byAddress6
   }
 
   list(): EndpointEntry[] {
-    return this.byAddress.entries().map(([key, value]) => ({ ip: ipv4Text(key), ...decodeEndpoint(value) }))
+    const six = new Map(this.list6().map(({ ip, id }) => [id, ip]))
+    return this.byAddress.entries().map(([key, value]) => {
+      const entry = decodeEndpoint(value)
+      const ipv6 = entry.id === 0 ? undefined : six.get(entry.id)
+      return { ip: ipv4Text(key), ...entry, ...(ipv6 === undefined ? {} : { ipv6 }) }
+    })
+  }
+
+  /** By IPv6 address, the host's own too. */
+  list6(): (EndpointValue & { ip: string })[] {
+    return (this.byAddress6?.entries() ?? []).map(([key, value]) => ({ ip: ipv6Text(key), ...decodeEndpoint(value) }))
   }
 
   /** Endpoints that are pods. */
@@ -34,26 +49,33 @@ export class EndpointMaps {
     return this.pods().find((endpoint) => endpoint.id === id)
   }
 
-  set({ ip, ...value }: EndpointEntry): void {
+  set({ ip, ipv6, ...value }: EndpointEntry): void {
+    if (ipv6 !== undefined) this.byAddress6?.update(ipv6Bytes(ipv6), encodeEndpoint(value))
     this.byAddress.update(ipv4Bytes(ip), encodeEndpoint(value))
     if (value.ifindex !== 0) this.byInterface.update(u32Key(value.ifindex), ipv4Bytes(ip))
   }
 
-  delete({ ip, ifindex }: EndpointEntry): void {
+  delete({ ip, ipv6, ifindex }: EndpointEntry): void {
     this.byInterface.delete(u32Key(ifindex))
+    if (ipv6 !== undefined) this.byAddress6?.delete(ipv6Bytes(ipv6))
     this.byAddress.delete(ipv4Bytes(ip))
   }
 
   /** Makes `addresses` the host's own. */
   setHostAddresses(addresses: string[]): void {
-    for (const entry of this.list())
-      if ((entry.flags & ENDPOINT_FLAG.host) !== 0 && !addresses.includes(entry.ip)) this.byAddress.delete(ipv4Bytes(entry.ip))
+    for (const { flags, ip } of [...this.list(), ...this.list6()])
+      if ((flags & ENDPOINT_FLAG.host) !== 0 && !addresses.includes(ip)) this.mapOf(ip)?.delete(addressBytes(ip))
     const mac = '00:00:00:00:00:00'
-    for (const ip of addresses) this.set({ ip, id: 0, ifindex: 0, flags: ENDPOINT_FLAG.host, identity: 1, mac, nodeMac: mac })
+    const host = encodeEndpoint({ id: 0, ifindex: 0, flags: ENDPOINT_FLAG.host, identity: 1, mac, nodeMac: mac })
+    for (const ip of addresses) this.mapOf(ip)?.update(addressBytes(ip), host)
+  }
+
+  private mapOf(ip: string): BpfMap | undefined {
+    return isIPv6(ip) ? this.byAddress6 : this.byAddress
   }
 }
 
-export interface LinkSettings { mtu: number; routerIPv4: string; program: { name: string; fd: number } }
+export interface LinkSettings { mtu: number; routerIPv4: string; routerIPv6?: string | undefined; program: { name: string; fd: number } }
 
 /** Makes or completes the veth pair of an endpoint and configures both ends. */
 export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): EndpointLink {
@@ -69,16 +91,24 @@ export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): End
       }
       const near = requireLink(netlink, spec.hostInterface)
       const far = inNetns(netns, () => withNetlink((inside) => {
-        disableIPv6(spec.containerInterface)
+        const six = spec.ipv6 !== undefined && settings.routerIPv6 !== undefined ? { address: spec.ipv6, router: settings.routerIPv6 } : undefined
+        if (six === undefined) disableIPv6(spec.containerInterface)
         const link = requireLink(inside, spec.containerInterface)
         setUp(inside, requireLink(inside, 'lo'))
+        if (six !== undefined) enableIPv6(inside, link)
         setUp(inside, link, { mtu: settings.mtu })
+        if (six !== undefined) {
+          addAddress(inside, link, six.address)
+          setRoute(inside, { prefix: `${six.router}/128`, link })
+          setRoute(inside, { prefix: '::/0', link, via: six.router })
+        }
         addAddress(inside, link, spec.ipv4)
         setRoute(inside, { prefix: `${settings.routerIPv4}/32`, link })
         setRoute(inside, { prefix: '0.0.0.0/0', link, via: settings.routerIPv4 })
         return link
       }))
-      disableIPv6(near.name)
+      if (spec.ipv6 === undefined) disableIPv6(near.name)
+      else enableIPv6(netlink, near)
       disableReversePathFilter(near.name)
       acceptOwnAddresses(near.name)
       // Before it is up: nothing may pass unseen. The program drops until the endpoint is in its maps.

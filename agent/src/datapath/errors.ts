@@ -43,12 +43,14 @@ export interface MissingFeature {
   readonly since: string | undefined
   /** Parts of the datapath that need it: `from_container, lb4`. */
   readonly usedBy?: readonly string[]
+  /** What brings it, or does without: `needs CONFIG_VXLAN`. */
+  readonly advice?: string
 }
 
 /** `qdisc clsact: not supported by this kernel (RTM_NEWQDISC: ENOENT); came with 4.5`: what is missing, the kernel's own answer, and where it is found. */
-export function missingLine({ feature, answer, since, usedBy }: MissingFeature): string {
+export function missingLine({ feature, answer, since, usedBy, advice }: MissingFeature): string {
   const used = usedBy === undefined ? '' : `; needed by ${usedBy.join(', ')}`
-  return `${feature}: not supported by this kernel (${answer})${since === undefined ? '' : `; came with ${since}`}${used}`
+  return `${feature}: not supported by this kernel (${answer})${since === undefined ? '' : `; came with ${since}`}${used}${advice === undefined ? '' : `; ${advice}`}`
 }
 
 /** The kernel lacks what the datapath needs: the message has a line for each feature. */

@@ -49,9 +49,16 @@ export const DEBUG = {
   ctLookup4_2: 45,
   /** arg1 proxy port << 16 | revnat, arg2 source identity, arg3 backend address. */
   ctCreated4: 46,
+  /** As those of IPv4, with the last 32 bits of each address. */
+  ctLookup6_1: 47,
+  ctLookup6_2: 48,
+  /** arg1 proxy port << 16 | revnat, arg2 source identity. */
+  ctCreated6: 49,
   /** arg1 address, arg2 identity. */
   ipIdMapFailed4: 52,
+  ipIdMapFailed6: 53,
   ipIdMapSucceed4: 54,
+  ipIdMapSucceed6: 55,
 } as const
 
 /** Capture subtypes: `delivery` has the ifindex in arg1. */

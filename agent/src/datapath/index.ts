@@ -7,10 +7,10 @@ import { LoadedDatapath } from './datapath.ts'
 import { attachNode, ensureDevices } from './devices.ts'
 import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError } from './errors.ts'
-import { encodeConfig, u32Key } from './layouts.ts'
+import { encodeConfig, encodeConfig6, u32Key } from './layouts.ts'
 import { loadPrograms, openMaps } from './loader.ts'
 import { requireFeatures } from './probe.ts'
-import { listAddresses, setFilter, withNetlink } from './rtnetlink.ts'
+import { listAddresses, listAddresses6, setFilter, withNetlink } from './rtnetlink.ts'
 import { raiseMemlock } from './system.ts'
 import type { DatapathConfig } from './types.ts'
 
@@ -38,7 +38,7 @@ function readObject(file: string): ElfObject {
 export async function openDatapath(config: DatapathConfig, options: { stats?: boolean } = {}): Promise<LoadedDatapath> {
   raiseMemlock()
   const object = readObject(config.objectFile)
-  requireFeatures(object)
+  requireFeatures(object, config.tunnel)
   const folder = openPinFolder(config.bpffs)
   const possible = cpus('possible').length
   const maps = openMaps(object, folder, possible)
@@ -47,8 +47,10 @@ export async function openDatapath(config: DatapathConfig, options: { stats?: bo
   const cidrs = maps.get('cilium_cidr')
   const settings = { ...config, hostIfindex: devices.host.ifindex, overlayIfindex: devices.overlay.ifindex, prefixLengths: cidrs === undefined ? 0 : prefixLengths(cidrs) }
   maps.get('cilium_config')?.update(u32Key(0), encodeConfig(settings))
+  maps.get('cilium_config6')?.update(u32Key(0), encodeConfig6(config.ipv6?.podCIDR))
   const datapath = new LoadedDatapath(config, maps, programs, object.options)
-  datapath.setHostAddresses([...new Set([config.routerIPv4, config.nodeIPv4, ...withNetlink(listAddresses)])])
+  const addresses6 = config.ipv6 === undefined ? [] : [config.ipv6.router, ...withNetlink(listAddresses6)]
+  datapath.setHostAddresses([...new Set([config.routerIPv4, config.nodeIPv4, ...withNetlink(listAddresses), ...addresses6])])
   withNetlink((netlink) => {
     setFilter(netlink, devices.host.ifindex, 'egress', programs.entry('from_host'))
     setFilter(netlink, devices.overlay.ifindex, 'ingress', programs.entry('from_overlay'))

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parsePrefix } from './address.ts'
+import { encodeLengths6 } from './cidrs.ts'
 import { parseCpuList } from './cpus.ts'
-import { decodeConntrack, decodeEndpoint, decodePolicyKey, decodeServiceKey, encodeConfig, encodeEndpoint, encodePolicyKey, encodeServiceKey } from './layouts.ts'
+import { decodeConntrack, decodeEndpoint, decodePolicyKey, decodeServiceKey, encodeConfig, encodeConfig6, encodeEndpoint, encodePolicyKey, encodeServiceKey } from './layouts.ts'
 
 describe('map layouts', () => {
   test('a service key is address and port in network order, then slave and protocol', () => {
@@ -37,6 +38,24 @@ describe('map layouts', () => {
       direction: 'IN', protocol: 1, src: '10.244.1.10', srcPort: 0, dst: '10.244.1.11', dstPort: 0, expires: 60,
       rxPackets: 2, rxBytes: 0, txPackets: 0, txBytes: 0, flags: 0, revnat: 0, sourceIdentity: 1010,
     })
+  })
+})
+
+describe('map layouts of IPv6', () => {
+  test('the configuration carries the node\'s prefix, or nothing', () => {
+    expect(encodeConfig6('f00d::af4:100:0:0/96').toString('hex')).toBe('01000000' + 'f00d000000000000' + '0af40100')
+    expect(encodeConfig6(undefined).equals(Buffer.alloc(16))).toBe(true)
+  })
+
+  test('lengths of prefixes are told longest first, with their masks', () => {
+    const value = encodeLengths6([33, 128, 0, 33])
+    expect(value.toString('hex', 0, 64)).toBe('03000000' + '80000000' + 'ff'.repeat(16) + '21000000' + 'ffffffff80' + '00'.repeat(11) + '00000000' + '00'.repeat(16))
+    expect(() => encodeLengths6(Array.from({ length: 17 }, (_, i) => i))).toThrow('policies name IPv6 prefixes of 17 lengths (/16, /15')
+  })
+
+  test('a flow is listed with its addresses and ports', () => {
+    const key = Buffer.from('f00d0000000000000af40100000000' + '0b' + 'f00d0000000000000af40100000000' + '0a' + '1f90' + 'a000' + '06' + '01' + '0000', 'hex')
+    expect(decodeConntrack(key, Buffer.alloc(56), 0)).toMatchObject({ direction: 'IN', protocol: 6, src: 'f00d::af4:100:0:a', srcPort: 40_960, dst: 'f00d::af4:100:0:b', dstPort: 8080 })
   })
 })
 

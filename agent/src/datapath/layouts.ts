@@ -1,8 +1,8 @@
 /** The structures of agent/bpf/lib/maps.h, byte for byte. Addresses and ports are in network order, everything else in the host's. */
-import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.ts'
+import { ipv4Bytes, ipv4Text, ipv6Text, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
 import type { ConntrackEntry, PolicyAllow, Protocol } from './types.ts'
 
-const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17 }
+const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58 }
 
 export function protocolNumber(protocol: Protocol): number {
   return PROTOCOL_NUMBER[protocol]
@@ -19,6 +19,11 @@ export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: str
 export function encodeConfig(config: ConfigValue): Buffer {
   const pod = parsePrefix(config.podCIDR), cluster = parsePrefix(config.clusterCIDR)
   return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex), u32Key(config.prefixLengths)])
+}
+
+/** Value of cilium_config6. */
+export function encodeConfig6(podCIDR: string | undefined): Buffer {
+  return podCIDR === undefined ? Buffer.alloc(16) : Buffer.concat([u32Key(1), parsePrefix6(podCIDR).address.subarray(0, 12)])
 }
 
 export const ENDPOINT_FLAG = { host: 1, enforceIngress: 2, enforceEgress: 4 } as const
@@ -115,22 +120,24 @@ export function decodeAffinity(key: Buffer, value: Buffer): { revnat: number; la
   return { revnat: key.readUInt16LE(4), lastUsed: value.readUInt32LE(8) }
 }
 
+const CT6_KEY = 40
 const CT_FLAG = { in: 1, service: 4 } as const
 
 /** @param now CLOCK_MONOTONIC in seconds, which lifetimes are in */
 export function decodeConntrack(key: Buffer, value: Buffer, now: number): ConntrackEntry {
-  const flags = key.readUInt8(13)
+  // Two addresses, two ports, protocol, flags: of cilium_ct4_global or cilium_ct6_global.
+  const six = key.length === CT6_KEY
+  const [size, text] = six ? [16, ipv6Text] : [4, ipv4Text]
+  const rest = key.subarray(2 * size)
+  const protocol = rest.readUInt8(4), flags = rest.readUInt8(5)
+  // The keys of ICMP have the message type in place of a port.
+  const port = (offset: number): number => (protocol === PROTOCOL_NUMBER.ICMP || protocol === PROTOCOL_NUMBER.ICMPv6 ? 0 : rest.readUInt16BE(offset))
   return {
     direction: (flags & CT_FLAG.service) !== 0 ? 'SVC' : (flags & CT_FLAG.in) !== 0 ? 'IN' : 'OUT',
-    protocol: key.readUInt8(12), dst: ipv4Text(key, 0), src: ipv4Text(key, 4), dstPort: pingless(key, 8), srcPort: pingless(key, 10),
+    protocol, dst: text(key, 0), src: text(key, size), dstPort: port(0), srcPort: port(2),
     expires: value.readUInt32LE(32) - now,
     rxPackets: Number(value.readBigUInt64LE(0)), rxBytes: Number(value.readBigUInt64LE(8)),
     txPackets: Number(value.readBigUInt64LE(16)), txBytes: Number(value.readBigUInt64LE(24)),
     flags: value.readUInt16LE(36), revnat: value.readUInt16LE(38), sourceIdentity: value.readUInt32LE(40),
   }
-}
-
-/** A port; 0 for ICMP, whose keys have the message type in place of one. */
-function pingless(key: Buffer, offset: number): number {
-  return key.readUInt8(12) === PROTOCOL_NUMBER.ICMP ? 0 : key.readUInt16BE(offset)
 }

@@ -37,6 +37,7 @@ test('map types are told with the maps of them', () => {
 test('what is missing is a line each: the feature, the kernel\'s answer, the version that brought it, who needs it', () => {
   const clsact = { feature: 'qdisc clsact', answer: 'RTM_NEWQDISC: ENOENT', since: '4.5' }
   const helper = { feature: 'BPF helper number 99', answer: 'BPF_PROG_LOAD: EINVAL, invalid func 99', since: undefined, usedBy: ['lb4', 'egress4'] }
+  expect(missingLine({ ...clsact, advice: 'needs CONFIG_X' })).toMatch(/; came with 4\.5; needs CONFIG_X$/)
   expect(missingLine(clsact)).toBe('qdisc clsact: not supported by this kernel (RTM_NEWQDISC: ENOENT); came with 4.5')
   expect(new KernelLacks([clsact, helper]).message.split('\n')).toEqual([missingLine(clsact), 'BPF helper number 99: not supported by this kernel (BPF_PROG_LOAD: EINVAL, invalid func 99); needed by lb4, egress4'])
 })

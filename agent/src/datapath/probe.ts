@@ -7,7 +7,8 @@ import type { ElfObject } from './elf.ts'
 import { DatapathError, errnoName, KernelLacks, type MissingFeature } from './errors.ts'
 import { helperNeeds, mapNeeds, type HelperNeed, type MapNeed } from './needs.ts'
 import { inNewNetns } from './netns.ts'
-import { addIngressFilter, addQdisc, addVeth, addVxlan, requireLink, withNetlink } from './rtnetlink.ts'
+import type { TunnelKind } from './types.ts'
+import { addIngressFilter, addQdisc, addTunnel, addVeth, requireLink, withNetlink } from './rtnetlink.ts'
 
 interface Feature extends Omit<MissingFeature, 'answer'> {
   /** The request that tells, as the kernel names it: `RTM_NEWQDISC`. */
@@ -19,10 +20,16 @@ interface Feature extends Omit<MissingFeature, 'answer'> {
 /** Devices are tried in a network namespace of their own: nothing of the node is touched, and nothing has to be removed. */
 const DEVICES: readonly Feature[] = [
   { feature: 'veth pairs', since: '2.6.24', request: 'RTM_NEWLINK', attempt: () => withNetlink((netlink) => addVeth(netlink, { name: 'lash0', mac: '02:00:00:00:00:01', mtu: 1500 }, { name: 'lash1', mac: '02:00:00:00:00:02', mtu: 1500 })) },
-  { feature: 'VXLAN devices with the key in the packet\'s metadata', since: '4.3', request: 'RTM_NEWLINK', attempt: () => withNetlink((netlink) => addVxlan(netlink, 'lash_vxlan', 8472, 1450)) },
   { feature: 'tc filter bpf with direct action', since: '4.4', request: 'RTM_NEWTFILTER', attempt: () => withNetlink(tryDirectAction) },
   { feature: 'qdisc clsact', since: '4.5', request: 'RTM_NEWQDISC', attempt: () => withNetlink((netlink) => addQdisc(netlink, requireLink(netlink, 'lo').ifindex)) },
 ]
+
+const TUNNELS: Readonly<Record<TunnelKind, Pick<Feature, 'feature' | 'advice'>>> = {
+  vxlan: { feature: 'VXLAN devices with the key in the packet\'s metadata', advice: 'needs CONFIG_VXLAN' },
+  geneve: { feature: 'Geneve devices with the key in the packet\'s metadata', advice: 'needs CONFIG_GENEVE, or set tunnel to vxlan' },
+}
+
+const tunnelFeature = (kind: TunnelKind): Feature => ({ ...TUNNELS[kind], since: '4.3', request: 'RTM_NEWLINK', attempt: () => withNetlink((netlink) => addTunnel(netlink, kind, 'lash_tunnel', 8472, 1450)) })
 
 /** On the old ingress qdisc, which is there without clsact too; it is in the place of clsact, so it gets a device of its own. */
 function tryDirectAction(netlink: Parameters<typeof addQdisc>[0]): void {
@@ -70,22 +77,23 @@ function program(helper?: number): Buffer {
 }
 
 /** Tries everything that the object and its devices need; throws KernelLacks when some of it is missing. Lack of privilege is told as such. */
-export function requireFeatures(object: ElfObject): void {
+export function requireFeatures(object: ElfObject, tunnel: TunnelKind = 'vxlan'): void {
   const bpf = [...mapNeeds(object).map(mapFeature), ...helperNeeds(object).map(helperFeature)]
-  const devices = hasFault('overlooks-missing-clsact') ? DEVICES.filter(({ feature }) => feature !== 'qdisc clsact') : DEVICES
+  const all = [...DEVICES, tunnelFeature(tunnel)]
+  const devices = hasFault('overlooks-missing-clsact') ? all.filter(({ feature }) => feature !== 'qdisc clsact') : all
   const missing = [...inNewNetns(() => devices.flatMap(tryFeature)), ...bpf.flatMap(tryFeature)]
   if (missing.length > 0) throw new KernelLacks(missing)
 }
 
 /** Nothing, or what is missing with the kernel's answer. */
-function tryFeature({ feature, since, usedBy, request, attempt }: Feature): MissingFeature[] {
+function tryFeature({ feature, since, usedBy, advice, request, attempt }: Feature): MissingFeature[] {
   try {
     attempt()
     return []
   } catch (error) {
     if (!(error instanceof DatapathError) || error.errno === undefined || PRIVILEGE.includes(error.errno)) throw error
     const said = refusedHelper(error)
-    return [{ feature, since, answer: `${request}: ${errnoName(error.errno)}${said === undefined ? '' : `, ${said}`}`, ...(usedBy === undefined ? {} : { usedBy }) }]
+    return [{ feature, since, answer: `${request}: ${errnoName(error.errno)}${said === undefined ? '' : `, ${said}`}`, ...(usedBy === undefined ? {} : { usedBy }), ...(advice === undefined ? {} : { advice }) }]
   }
 }
 

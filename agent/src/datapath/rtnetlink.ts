@@ -1,22 +1,25 @@
 /** Interfaces, addresses, routes and tc filters by rtnetlink. Each function is one request; errors name it. */
 import os from 'node:os'
-import { ipv4Bytes, ipv4Text, macBytes, macText, parsePrefix } from './address.ts'
+import { addressBytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
 import { DatapathError, systemError } from './errors.ts'
 import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type Attribute, type Refusal, type Reply } from './netlink.ts'
+import type { TunnelKind } from './types.ts'
 
-const { EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
+const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
 const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
-const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, netnsFd: 28, xdp: 43 } as const
+const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
+/** IFLA_VXLAN_* and IFLA_GENEVE_*. */
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
+const GENEVE = { port: 5, collectMetadata: 6 } as const
 const XDP = { fd: 1, flags: 3 } as const
 /** In the driver, or in the stack for any device (both by name from 4.12 on). */
 export const XDP_MODE = { generic: 2, native: 4 } as const
 const VETH_PEER = 1
-const AF_INET = 2
+const AF_INET = 2, AF_INET6 = 10
 const IFF_UP = 1, IFF_NOARP = 0x80
 
-export interface Link { name: string; ifindex: number; mac: string; mtu: number; up: boolean; kind: string | undefined; vxlanPort: number | undefined }
+export interface Link { name: string; ifindex: number; mac: string; mtu: number; up: boolean; kind: string | undefined; /** UDP port of a VXLAN or Geneve device. */ tunnelPort: number | undefined }
 
 /** Runs with a socket in the current network namespace. */
 export function withNetlink<T>(run: (netlink: Netlink) => T): T {
@@ -46,10 +49,11 @@ function decodeLink(body: Buffer): Link {
   const info = decodeAttributes(attributes.get(IFLA.linkInfo) ?? Buffer.alloc(0))
   const data = decodeAttributes(info.get(INFO.data) ?? Buffer.alloc(0))
   const cString = (value: Buffer | undefined): string | undefined => value?.toString('utf8').replace(/\0.*$/s, '')
+  const kind = cString(info.get(INFO.kind))
   return {
     name: cString(attributes.get(IFLA.name)) ?? '', ifindex: body.readInt32LE(4), up: (body.readUInt32LE(8) & IFF_UP) !== 0,
     mac: macText(attributes.get(IFLA.address) ?? Buffer.alloc(6)), mtu: attributes.get(IFLA.mtu)?.readUInt32LE(0) ?? 0,
-    kind: cString(info.get(INFO.kind)), vxlanPort: data.get(VXLAN.port)?.readUInt16BE(0),
+    kind, tunnelPort: kind === 'vxlan' || kind === 'geneve' ? data.get(TUNNEL[kind].port)?.readUInt16BE(0) : undefined,
   }
 }
 
@@ -84,16 +88,23 @@ export function addVeth(netlink: Netlink, near: VethEnd, far: VethEnd): void {
   expect(`making veth pair ${near.name} – ${far.name}`, answer)
 }
 
-export function addVxlan(netlink: Netlink, name: string, port: number, mtu: number): void {
+const TUNNEL = {
+  vxlan: { name: 'VXLAN', config: 'CONFIG_VXLAN', port: VXLAN.port, settings: [[VXLAN.collectMetadata, u8(1)], [VXLAN.learning, u8(0)]] },
+  geneve: { name: 'Geneve', config: 'CONFIG_GENEVE', port: GENEVE.port, settings: [[GENEVE.collectMetadata, Buffer.alloc(0)]] },
+} satisfies Record<TunnelKind, { name: string; config: string; port: number; settings: Attribute[] }>
+
+/** Makes a tunnel device whose key and remote end are in each packet's metadata. */
+export function addTunnel(netlink: Netlink, kind: TunnelKind, name: string, port: number, mtu: number): void {
+  const { name: title, config, port: portAttribute, settings } = TUNNEL[kind]
   const portBytes = Buffer.alloc(2)
   portBytes.writeUInt16BE(port)
   const answer = netlink.request(RTM.newLink, NLM_F.create | NLM_F.excl, ifinfo(), [[IFLA.name, text(name)], [IFLA.mtu, u32(mtu)],
-    [IFLA.linkInfo, [[INFO.kind, text('vxlan')], [INFO.data, [[VXLAN.collectMetadata, u8(1)], [VXLAN.learning, u8(0)], [VXLAN.port, portBytes]]]]]])
+    [IFLA.linkInfo, [[INFO.kind, text(kind)], [INFO.data, [...settings, [portAttribute, portBytes]]]]]])
   if (!Array.isArray(answer) && [EOPNOTSUPP, ENOTSUP, EINVAL].includes(answer.errno))
-    throw systemError(`making VXLAN device ${name}`, answer.errno, 'not supported by this kernel (needs CONFIG_VXLAN, and 4.3 for external mode)')
-  if (!Array.isArray(answer) && answer.errno === EEXIST)
-    throw systemError(`making VXLAN device ${name} on UDP port ${port}`, EEXIST, 'another VXLAN device has that port')
-  expect(`making VXLAN device ${name} on UDP port ${port}`, answer)
+    throw systemError(`making ${title} device ${name}`, answer.errno, `not supported by this kernel (needs ${config}, and 4.3 for keys by packet)`)
+  if (!Array.isArray(answer) && [EEXIST, EBUSY].includes(answer.errno))
+    throw systemError(`making ${title} device ${name} on UDP port ${port}`, answer.errno, `another ${title} device has that port: delete it, or set tunnel-port`)
+  expect(`making ${title} device ${name} on UDP port ${port}`, answer)
 }
 
 export function deleteLink(netlink: Netlink, ifindex: number): void {
@@ -113,12 +124,21 @@ export function setXdp(netlink: Netlink, ifindex: number, fd: number, mode: numb
   return Array.isArray(answer) ? undefined : answer.errno
 }
 
-export function addAddress(netlink: Netlink, link: Link, address: string, bits = 32): void {
-  const IFA_ADDRESS = 1, IFA_LOCAL = 2
-  const header = Buffer.from([AF_INET, bits, 0, 0, 0, 0, 0, 0])
+/** No link-local address when it comes up, nor later. The kernel must have IPv6. */
+export function disableLinkLocal(netlink: Netlink, link: Link): void {
+  const INET6_ADDR_GEN_MODE = 8, NONE = 1
+  expect(`keeping ${link.name} without a link-local address`,
+    netlink.request(RTM.newLink, 0, ifinfo(link.ifindex), [[IFLA.afSpec, [[AF_INET6, [[INET6_ADDR_GEN_MODE, u8(NONE)]]]]]]))
+}
+
+/** A single address. One of IPv6 is usable at once: who else has it is not asked. */
+export function addAddress(netlink: Netlink, link: Link, address: string): void {
+  const IFA_ADDRESS = 1, IFA_LOCAL = 2, NO_DAD = 2
+  const bits = isIPv6(address) ? 128 : 32
+  const header = Buffer.from(isIPv6(address) ? [AF_INET6, bits, NO_DAD, 0, 0, 0, 0, 0] : [AF_INET, bits, 0, 0, 0, 0, 0, 0])
   header.writeUInt32LE(link.ifindex, 4)
   expect(`giving ${link.name} address ${address}/${bits}`, netlink.request(RTM.newAddress, NLM_F.create | NLM_F.excl, header,
-    [[IFA_LOCAL, ipv4Bytes(address)], [IFA_ADDRESS, ipv4Bytes(address)]]), EEXIST)
+    [[IFA_LOCAL, addressBytes(address)], [IFA_ADDRESS, addressBytes(address)]]), EEXIST)
 }
 
 /** This namespace's own IPv4 addresses, 127.0.0.0/8 left out. */
@@ -132,17 +152,30 @@ export function listAddresses(netlink: Netlink): string[] {
   })
 }
 
+/** This namespace's own IPv6 addresses, but those that are of a link only. */
+export function listAddresses6(netlink: Netlink): string[] {
+  const IFA_ADDRESS = 1
+  const header = Buffer.alloc(8)
+  header.writeUInt8(AF_INET6, 0)
+  return netlink.dump(RTM.getAddress, header).flatMap(({ body }) => {
+    const address = decodeAttributes(body.subarray(8)).get(IFA_ADDRESS)
+    const text = address?.length === 16 ? ipv6Text(address) : '::1'
+    return text === '::1' || /^fe[89ab]/.test(text) ? [] : [text]
+  })
+}
+
 export interface Route { prefix: string; link: Link; via?: string; source?: string }
 
 function routeMessage({ prefix, link, via, source }: Route): { header: Buffer; attributes: Attribute[] } {
   const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
   const TABLE_MAIN = 254, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_UNIVERSE = 0, UNICAST = 1
-  const { address, bits } = parsePrefix(prefix)
+  const six = isIPv6(prefix)
+  const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)
   return {
-    header: Buffer.from([AF_INET, bits, 0, 0, TABLE_MAIN, PROTOCOL_STATIC, via === undefined ? SCOPE_LINK : SCOPE_UNIVERSE, UNICAST, 0, 0, 0, 0]),
+    header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, TABLE_MAIN, PROTOCOL_STATIC, via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE, UNICAST, 0, 0, 0, 0]),
     attributes: [
       ...(bits === 0 ? [] : [[RTA.destination, address] as Attribute]), [RTA.device, u32(link.ifindex)],
-      ...(via === undefined ? [] : [[RTA.gateway, ipv4Bytes(via)] as Attribute]), ...(source === undefined ? [] : [[RTA.source, ipv4Bytes(source)] as Attribute]),
+      ...(via === undefined ? [] : [[RTA.gateway, addressBytes(via)] as Attribute]), ...(source === undefined ? [] : [[RTA.source, addressBytes(source)] as Attribute]),
     ],
   }
 }

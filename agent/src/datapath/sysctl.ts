@@ -12,6 +12,15 @@ export function setSysctl(name: string, value: string): void {
   }
 }
 
+/** undefined where the kernel has no such parameter. */
+export function getSysctl(name: string): string | undefined {
+  try {
+    return fs.readFileSync(`/proc/sys/net/${name}`, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
 /** No IPv6 on an interface (or `all`, `default`), where the kernel has IPv6 at all. */
 export function disableIPv6(device: string): void {
   if (fs.existsSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`)) setSysctl(`ipv6/conf/${device}/disable_ipv6`, '1')

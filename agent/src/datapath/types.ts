@@ -2,8 +2,10 @@ import type { PrefilterConfig, PrefilterMode } from './prefilter.ts'
 
 /**
  * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
- * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, MACs are `aa:bb:cc:dd:ee:ff`.
+ * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, IPv6 addresses as RFC 5952 writes them, MACs are `aa:bb:cc:dd:ee:ff`.
  */
+export type TunnelKind = 'vxlan' | 'geneve'
+
 export interface DatapathConfig {
   /** ELF object made by clang from agent/bpf. */
   objectFile: string
@@ -20,7 +22,12 @@ export interface DatapathConfig {
   serviceCIDR: string
   /** The router's address inside podCIDR (first address), assigned to cilium_host. */
   routerIPv4: string
-  vxlanPort: number
+  /** Encapsulation between nodes; the device is `cilium_` and this. */
+  tunnel: TunnelKind
+  /** UDP port of the tunnel. */
+  tunnelPort: number
+  /** Absent: pods have no IPv6. Nodes have a /96 each of the cluster's /64; it travels through the same tunnels. */
+  ipv6?: { podCIDR: string; clusterCIDR: string; /** Assigned to cilium_host, as routerIPv4 is. */ router: string }
   /** MTU of pods; the underlay's less 50. */
   mtu: number
   /** perf ring pages a CPU, power of two. */
@@ -31,9 +38,9 @@ export interface DatapathConfig {
   debug: boolean
 }
 
-export type Protocol = 'TCP' | 'UDP' | 'ICMP' | 'ANY'
+export type Protocol = 'TCP' | 'UDP' | 'ICMP' | 'ICMPv6' | 'ANY'
 
-/** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol, of ICMP the port is the type; identity 0 means every identity. */
+/** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol, of ICMP and ICMPv6 the port is the type; identity 0 means every identity. */
 export interface PolicyAllow { identity: number; port: number; protocol: Protocol }
 
 export interface EndpointSpec {
@@ -45,6 +52,7 @@ export interface EndpointSpec {
   /** Name for the host side, `lxc` + up to 12 characters; unique. */
   hostInterface: string
   ipv4: string
+  ipv6?: string
   /** Security identity; 0 or 5 (init) until allocated. */
   identity: number
 }
@@ -85,14 +93,14 @@ export interface Datapath {
   setEndpointIdentity(id: number, identity: number): void
   /** Makes `ingress`/`egress` the whole policy of the endpoint. `undefined` = not enforced (all allowed). New allows are added before old ones are removed, and enforcement is switched on last, off first. Identity 1 (host) is always allowed in. */
   setPolicy(id: number, policy: { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }): void
-  /** IP → identity; `node` is the tunnel end for addresses outside this node. */
+  /** Address of either family → identity; `node` is the tunnel end for addresses outside this node. */
   upsertIPCache(ip: string, entry: { identity: number; node?: string }): void
   deleteIPCache(ip: string): void
   /** Prefix outside the cluster → identity. An address has that of the longest prefix it is in; in none it is the world. Addresses of the ipcache go first. */
   upsertCIDR(prefix: string, identity: number): void
   deleteCIDR(prefix: string): void
   listCIDRs(): { prefix: string; identity: number }[]
-  /** Pod prefix (a node's CIDR) → node IP, for remote nodes; also lets remote node IPs be reached through the tunnel. */
+  /** Pod prefix (a node's CIDR, of either family) → node's IPv4 address, for remote nodes; also lets remote node IPs be reached through the tunnel. */
   upsertTunnel(entry: TunnelEntry): void
   deleteTunnel(prefix: string): void
   upsertService(service: ServiceSpec): void
@@ -102,7 +110,7 @@ export interface Datapath {
   listServices(): ServiceSpec[]
   listIPCache(): { ip: string; identity: number; node?: string }[]
   listConntrack(): ConntrackEntry[]
-  /** From the endpoint map; this host's own addresses are in it too, with id 0 and ifindex 0. */
+  /** From the endpoint maps, a row an address; this host's own addresses are in it too, with id 0 and ifindex 0. */
   listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
   listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number }[]
   /** Deletes expired conntrack entries, and session affinities; returns how many of the former. */

@@ -25,10 +25,10 @@ function pinnedPods(bpffs: string): ReturnType<EndpointMaps['pods']> {
     const fd = fs.existsSync(pinFolder(bpffs)) ? openPinned(path.join(pinFolder(bpffs), name)) : undefined
     return fd === undefined ? undefined : new BpfMap(name, fd, mapShape(fd), cpus('possible').length)
   }
-  const byAddress = open('cilium_lxc'), byInterface = open('cilium_lxc_if')
+  const byAddress = open('cilium_lxc'), byInterface = open('cilium_lxc_if'), byAddress6 = open('cilium_lxc6')
   try {
-    return byAddress === undefined || byInterface === undefined ? [] : new EndpointMaps(byAddress, byInterface).pods()
+    return byAddress === undefined || byInterface === undefined ? [] : new EndpointMaps(byAddress, byInterface, byAddress6).pods()
   } finally {
-    for (const map of [byAddress, byInterface]) if (map !== undefined) fs.closeSync(map.fd)
+    for (const map of [byAddress, byInterface, byAddress6]) if (map !== undefined) fs.closeSync(map.fd)
   }
 }

@@ -95,12 +95,13 @@ export class CNIHandler {
   }
 
   #result({ link, record }: Endpoint, { netns, ifname }: CNIRequest, cniVersion: string): unknown {
-    const { routerIPv4 } = this.#deps.self
+    const { routerIPv4, ipv6 } = this.#deps.self
+    const six = ipv6 !== undefined && record.ipv6 !== undefined ? { address: record.ipv6, router: ipv6.router } : undefined
     return {
       cniVersion,
       interfaces: [{ name: record.hostInterface, mac: link?.nodeMac ?? '' }, { name: ifname, mac: link?.mac ?? '', sandbox: netns }],
-      ips: [{ version: '4', interface: 1, address: `${record.ipv4}/32`, gateway: routerIPv4 }],
-      routes: [{ dst: `${routerIPv4}/32` }, { dst: '0.0.0.0/0', gw: routerIPv4 }],
+      ips: [{ version: '4', interface: 1, address: `${record.ipv4}/32`, gateway: routerIPv4 }, ...(six === undefined ? [] : [{ version: '6', interface: 1, address: `${six.address}/128`, gateway: six.router }])],
+      routes: [{ dst: `${routerIPv4}/32` }, { dst: '0.0.0.0/0', gw: routerIPv4 }, ...(six === undefined ? [] : [{ dst: `${six.router}/128` }, { dst: '::/0', gw: six.router }])],
       dns: {},
     }
   }

@@ -7,7 +7,7 @@ export interface StatusEntry { timestamp: string; code: 'OK' | 'Warning' | 'Fail
 
 /** What of an endpoint outlives the agent; one ep.json each. */
 export interface EndpointRecord {
-  id: number; containerId: string; netns: string; containerInterface: string; hostInterface: string; ipv4: string
+  id: number; containerId: string; netns: string; containerInterface: string; hostInterface: string; ipv4: string; ipv6?: string | undefined
   pod: { namespace: string; name: string; uid?: string | undefined }
   labels: Labels; identity: number
   /** Ports its containers name, `http/TCP` → 8080. */

@@ -1,4 +1,6 @@
 import { createHash, randomInt } from 'node:crypto'
+import { podIPv6 } from '../cluster/ipv6.ts'
+import type { LocalNode } from '../cluster/node.ts'
 import type { Datapath } from '../datapath/types.ts'
 import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
@@ -19,10 +21,12 @@ export class EndpointManager {
   readonly #ipam: IPAM
   readonly #state: StateDir
   readonly #log: Logger
+  readonly #self: Pick<LocalNode, 'podCIDR' | 'ipv6'>
   /** How many so far. */
   readonly regenerations = { success: 0, fail: 0 }
 
-  constructor(deps: { datapath: Datapath; ipam: IPAM; state: StateDir; log: Logger }) {
+  constructor(deps: { datapath: Datapath; ipam: IPAM; self: Pick<LocalNode, 'podCIDR' | 'ipv6'>; state: StateDir; log: Logger }) {
+    this.#self = deps.self
     this.#datapath = deps.datapath
     this.#ipam = deps.ipam
     this.#state = deps.state
@@ -37,8 +41,8 @@ export class EndpointManager {
 
   /** Takes back what an agent before left. Identity and policy stay as they are in the datapath until they have been worked out anew. */
   restore(): void {
-    for (const record of this.#state.load()) {
-      const link = this.#datapath.adoptEndpoint({ id: record.id, hostInterface: record.hostInterface, ipv4: record.ipv4, identity: record.identity })
+    for (const record of this.#state.load().map((it) => this.#withPresentIPv6(it))) {
+      const link = this.#datapath.adoptEndpoint({ id: record.id, hostInterface: record.hostInterface, ...addresses(record), identity: record.identity })
       if (link === undefined || !this.#ipam.claim(record.ipv4)) {
         const reason = link === undefined ? 'its interface is gone' : `its address ${record.ipv4} is not free in this node's pod CIDR`
         this.#log.info(`Removing endpoint left by an earlier agent: ${reason}`, { endpointID: record.id, pod: podKey(record) })
@@ -57,13 +61,15 @@ export class EndpointManager {
 
   /** Makes the interface pair, with identity init: it may talk to nobody that asks for an identity until it has one. */
   create({ containerId, netns, containerInterface, pod }: NewEndpoint): Endpoint {
+    const ipv4 = this.#ipam.allocate()
+    const ipv6 = this.#ipv6Of(ipv4)
     const record: EndpointRecord = {
-      id: this.#freeId(), containerId, netns, containerInterface, hostInterface: hostInterfaceOf(containerId), ipv4: this.#ipam.allocate(), pod,
+      id: this.#freeId(), containerId, netns, containerInterface, hostInterface: hostInterfaceOf(containerId), ipv4, ...(ipv6 === undefined ? {} : { ipv6 }), pod,
       labels: ['reserved:init'], identity: reserved.init, namedPorts: {},
     }
     const endpoint = new Endpoint(record, 'creating', 'Endpoint creation')
     try {
-      endpoint.link = this.#datapath.addEndpoint({ id: record.id, netns, containerInterface, hostInterface: record.hostInterface, ipv4: record.ipv4, identity: reserved.init })
+      endpoint.link = this.#datapath.addEndpoint({ id: record.id, netns, containerInterface, hostInterface: record.hostInterface, ...addresses(record), identity: reserved.init })
     } catch (error) {
       this.#ipam.release(record.ipv4)
       throw error
@@ -71,7 +77,7 @@ export class EndpointManager {
     this.#endpoints.set(record.id, endpoint)
     this.#state.save(record)
     endpoint.enter('waiting-for-identity', 'Endpoint creation')
-    this.#log.info('New endpoint', { endpointID: record.id, ipv4: record.ipv4, containerID: containerId.slice(0, 12), pod: podKey(record) })
+    this.#log.info('New endpoint', { endpointID: record.id, ...addresses(record), containerID: containerId.slice(0, 12), pod: podKey(record) })
     this.#changed()
     return endpoint
   }
@@ -115,11 +121,11 @@ export class EndpointManager {
 
   /** Puts an endpoint's entry, program and policy into the datapath anew. Throws when its interface is gone. */
   regenerate(endpoint: Endpoint, reason: string): void {
-    const { id, hostInterface, ipv4, identity } = endpoint.record
+    const { id, hostInterface, identity } = endpoint.record
     endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
     try {
       this.#counted(() => {
-        const link = this.#datapath.adoptEndpoint({ id, hostInterface, ipv4, identity })
+        const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
         if (link === undefined) throw new Error(`its interface ${hostInterface} is gone`)
         endpoint.link = link
         this.#datapath.setPolicy(id, endpoint.policy)
@@ -159,6 +165,16 @@ export class EndpointManager {
     this.#changed()
   }
 
+  #ipv6Of(ipv4: string): string | undefined {
+    const { podCIDR, ipv6 } = this.#self
+    return ipv6 === undefined ? undefined : podIPv6(ipv6.clusterCIDR, podCIDR, ipv4)
+  }
+
+  /** A pod keeps the addresses that it was made with. One that is no longer this node's is as good as none. */
+  #withPresentIPv6({ ipv6, ...record }: EndpointRecord): EndpointRecord {
+    return ipv6 !== undefined && ipv6 === this.#ipv6Of(record.ipv4) ? { ...record, ipv6 } : record
+  }
+
   #freeId(): number {
     for (;;) {
       const id = randomInt(1, 65_536)
@@ -170,6 +186,8 @@ export class EndpointManager {
     for (const listener of this.#listeners) listener()
   }
 }
+
+const addresses = ({ ipv4, ipv6 }: EndpointRecord): { ipv4: string; ipv6?: string } => ({ ipv4, ...(ipv6 === undefined ? {} : { ipv6 }) })
 
 /** Interface names have at most 15 characters. */
 const hostInterfaceOf = (containerId: string): string => `lxc${createHash('sha256').update(containerId).digest('hex').slice(0, 12)}`

@@ -7,7 +7,7 @@ const pathOf = (namespace: string, name?: string): string => `/apis/cilium.io/v2
 
 /** The CiliumEndpoint that tells the cluster about an endpoint. Its pod owns it, so it goes with the pod even when this node is lost. */
 export function toCiliumEndpoint({ record, state, policy }: Endpoint, nodeIPv4: string): CiliumEndpoint {
-  const { pod, id, identity, labels, ipv4 } = record
+  const { pod, id, identity, labels, ipv4, ipv6 } = record
   return {
     apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint',
     metadata: {
@@ -15,7 +15,7 @@ export function toCiliumEndpoint({ record, state, policy }: Endpoint, nodeIPv4: 
       ...(pod.uid === undefined ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: pod.name, uid: pod.uid }] }),
     },
     status: {
-      id, state, identity: { id: identity, labels: [...labels] }, networking: { addressing: [{ ipv4 }], node: nodeIPv4 },
+      id, state, identity: { id: identity, labels: [...labels] }, networking: { addressing: [{ ipv4, ...(ipv6 === undefined ? {} : { ipv6 }) }], node: nodeIPv4 },
       'named-ports': Object.entries(record.namedPorts).map(([key, port]) => ({ name: key.split('/')[0]!, port, protocol: key.split('/')[1]! })).sort((a, b) => (a.name < b.name ? -1 : 1)),
       policy: { ingress: { enforcing: policy.ingress !== undefined }, egress: { enforcing: policy.egress !== undefined } },
     },
@@ -65,5 +65,5 @@ function sameStatus(a: CiliumEndpoint, b: CiliumEndpoint): boolean {
 
 /** The API server sorts keys. */
 function ordered({ status }: CiliumEndpoint): unknown {
-  return [status?.id, status?.state, status?.identity?.id, status?.identity?.labels, status?.networking?.addressing[0]?.ipv4, status?.networking?.node, (status?.['named-ports'] ?? []).map(({ name, port, protocol }) => [name, port, protocol]), status?.policy?.ingress.enforcing, status?.policy?.egress.enforcing]
+  return [status?.id, status?.state, status?.identity?.id, status?.identity?.labels, status?.networking?.addressing[0]?.ipv4, status?.networking?.addressing[0]?.ipv6, status?.networking?.node, (status?.['named-ports'] ?? []).map(({ name, port, protocol }) => [name, port, protocol]), status?.policy?.ingress.enforcing, status?.policy?.egress.enforcing]
 }

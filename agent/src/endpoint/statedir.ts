@@ -6,7 +6,7 @@ import { messageOf, type Logger } from '../log.ts'
 import type { EndpointRecord } from './endpoint.ts'
 
 const schema = z.object({
-  id: z.int(), containerId: z.string(), netns: z.string(), containerInterface: z.string(), hostInterface: z.string(), ipv4: z.string(),
+  id: z.int(), containerId: z.string(), netns: z.string(), containerInterface: z.string(), hostInterface: z.string(), ipv4: z.string(), ipv6: z.optional(z.string()),
   pod: z.object({ namespace: z.string(), name: z.string(), uid: z.optional(z.string()) }),
   labels: z.array(z.string()), identity: z.int(), namedPorts: z.record(z.string(), z.int()),
 })

@@ -45,7 +45,7 @@ export interface CiliumEndpoint extends KubeObject {
   status?: {
     id: number; state: string
     identity?: { id: number; labels: string[] }
-    networking?: { addressing: { ipv4: string }[]; node: string }
+    networking?: { addressing: { ipv4: string; ipv6?: string }[]; node: string }
     'named-ports'?: { name: string; port: number; protocol: string }[]
     policy?: { ingress: { enforcing: boolean }; egress: { enforcing: boolean } }
   }

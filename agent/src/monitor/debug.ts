@@ -24,6 +24,11 @@ export function debugText({ subtype, arg1, arg2, arg3 }: DebugMessage, ifname: I
     case DEBUG.ctLookup4_1: return `Conntrack lookup 1/2: src=${ip4(arg1)}:${arg3 >>> 16} dst=${ip4(arg2)}:${arg3 & 0xffff}`
     case DEBUG.ctLookup4_2: return `Conntrack lookup 2/2: nexthdr=${arg1 >>> 8} flags=${arg1 & 0xff}`
     case DEBUG.ctCreated4: return `Conntrack create: proxy-port=${arg1 >>> 16} revnat=${arg1 & 0xffff} src-identity=${arg2} lb=${ip4(arg3)}`
+    case DEBUG.ctLookup6_1: return `Conntrack lookup 1/2: src=[::${ip6(arg1)}]:${arg3 >>> 16} dst=[::${ip6(arg2)}]:${arg3 & 0xffff}`
+    case DEBUG.ctLookup6_2: return `Conntrack lookup 2/2: nexthdr=${arg1 >>> 8} flags=${arg1 & 0xff}`
+    case DEBUG.ctCreated6: return `Conntrack create: proxy-port=${arg1 >>> 16} revnat=${arg1 & 0xffff} src-identity=${arg2}`
+    case DEBUG.ipIdMapFailed6: return `Failed to map daddr.p4=[::${ip6(arg1)}] to identity`
+    case DEBUG.ipIdMapSucceed6: return `Successfully mapped daddr.p4=[::${ip6(arg1)}] to identity=${arg2}`
     case DEBUG.ipIdMapFailed4: return `Failed to map daddr=${ip4(arg1)} to identity`
     case DEBUG.ipIdMapSucceed4: return `Successfully mapped daddr=${ip4(arg1)} to identity=${arg2}`
     default: return `Unknown message type=${subtype} arg1=${arg1} arg2=${arg2}`
@@ -53,6 +58,12 @@ export function capturePrefix({ subtype, arg1 }: CaptureMessage, ifname: Interfa
     case CAPTURE.proxyPost: return `-> proxy port ${arg1}`
     default: return ''
   }
+}
+
+/** The last two groups of an IPv6 address, first octet in the low byte. */
+function ip6(word: number): string {
+  const [a, b, c, d] = [word & 0xff, (word >>> 8) & 0xff, (word >>> 16) & 0xff, word >>> 24]
+  return `${(a << 8 | b).toString(16)}:${(c << 8 | d).toString(16)}`
 }
 
 /** An address as the datapath has it in a register: first octet in the low byte. */

@@ -112,8 +112,8 @@ function ports(it: { toPorts?: z.infer<typeof toPorts>; icmps?: z.infer<typeof i
   return defined({
     toPorts: it.toPorts?.map(({ ports = [] }) => ({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) })),
     icmps: it.icmps?.map(({ fields }) => ({ fields: fields.map(({ family = 'IPv4', type }) => {
-      if (family !== 'IPv4') throw new InvalidRule(`unsupported ICMP family: ${family}`)
-      return { type: toICMPType(type) }
+      if (family !== 'IPv4' && family !== 'IPv6') throw new InvalidRule(`unsupported ICMP family: ${family}`)
+      return { ...(family === 'IPv6' ? { family } : {}), type: toICMPType(type) }
     }) })),
   })
 }

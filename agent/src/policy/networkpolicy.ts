@@ -6,7 +6,7 @@ import { namespaceMetaPrefix } from './selector.ts'
 
 type Peers = { endpoints: Selector[]; cidrs: CIDRRule[] } | undefined
 
-/** A NetworkPolicy as one rule. Addresses of pods and nodes are in no ipBlock, as in Cilium. Not supported: IPv6 blocks, endPort, SCTP. */
+/** A NetworkPolicy as one rule. Addresses of pods and nodes are in no ipBlock, as in Cilium. Not supported: endPort, SCTP. */
 export function fromNetworkPolicy(policy: NetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const { podSelector, ingress, egress, policyTypes = ['Ingress', ...(egress === undefined ? [] : ['Egress'])] } = policy.spec
@@ -37,8 +37,7 @@ function toPeers(peers: NetworkPolicyPeer[] | undefined, namespace: string, unsu
   const found: Peers = { endpoints: [], cidrs: [] }
   for (const { podSelector, namespaceSelector, ipBlock } of peers) {
     if (ipBlock !== undefined) {
-      if (ipBlock.cidr.includes(':')) unsupported.push(`ipBlock ${ipBlock.cidr}: IPv6`)
-      else found.cidrs.push(toCIDRSet(ipBlock))
+      found.cidrs.push(toCIDRSet(ipBlock))
       continue
     }
     const pods = toSelector(podSelector ?? {}, 'k8s:')

@@ -53,10 +53,21 @@ describe('a NetworkPolicy', () => {
     expect(show(resolve(world0, { cidrs }).ingress)).toEqual(['2 0/ANY', '70004 0/ANY'])
   })
 
+  it('tells prefixes of IPv6 as it does those of IPv4, and all of either from all of the other', () => {
+    const cidrs = new Map([[70_000, 'fd00::/8'], [70_001, 'fd00:1::/32'], [70_002, '10.0.0.0/8'], [70_003, '::/0']])
+    const six = (cidr: string, except?: string[]) => knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr, ...(except === undefined ? {} : { except }) } }] }] })
+    const policy = six('fd00::/8', ['fd00:1:0::9/32'])
+    expect([...prefixesOf([pod('server')], world(policy.rules))]).toEqual(['fd00::/8', 'fd00:1::/32'])
+    expect(show(resolve(policy, { cidrs }).ingress)).toEqual(['70000 0/ANY'])
+    expect([...prefixesOf([pod('server')], world(six('0.0.0.0/0').rules))]).toEqual(['::/0'])
+    expect(show(resolve(six('0.0.0.0/0'), { cidrs }).ingress)).toEqual(['2 0/ANY', '70002 0/ANY'])
+    expect(show(resolve(six('::/0'), { cidrs }).ingress)).toEqual(['70000 0/ANY', '70001 0/ANY', '70003 0/ANY'])
+  })
+
   it('tells what it can not', () => {
-    const policy = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: 'fd00::/8' } }], ports: [{ port: 80, endPort: 90 }] }] })
+    const policy = knp({ podSelector, ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 80, endPort: 90 }] }] })
     expect(resolve(policy)).toEqual({ ingress: [] })
-    expect(policy.unsupported).toEqual(['ipBlock fd00::/8: IPv6', 'port range 80-90'])
+    expect(policy.unsupported).toEqual(['port range 80-90'])
   })
 
   it('finds the number of a peer\'s named port at the peer', () => {
@@ -116,7 +127,7 @@ describe('a CiliumNetworkPolicy', () => {
     [{ ingress: [{ toPorts: [{ ports: [{ port: '99999' }] }] }] }, 'Unable to parse port: strconv.ParseUint: parsing "99999": value out of range'],
     [{ ingress: [{ toPorts: [{ ports: [{ port: '0' }] }] }] }, 'Port cannot be 0'],
     [{ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'SCTP' }] }] }] }, 'invalid protocol "SCTP", must be { tcp | udp | any }'],
-    [{ ingress: [{ fromCIDR: ['10.0.0.0/33'] }] }, 'Unable to parse CIDR "10.0.0.0/33": not an IPv4 prefix such as 10.9.0.0/16'],
+    [{ ingress: [{ fromCIDR: ['10.0.0.0/33'] }] }, 'Unable to parse CIDR "10.0.0.0/33": not a prefix such as 10.9.0.0/16 or fd00:9::/32'],
     [{ egress: [{ toCIDRSet: [{ cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] }] }] }, 'allow CIDR prefix 10.0.0.0/8 does not contain exclude CIDR prefix 11.0.0.0/16'],
     [{ egress: [{ toEntities: ['moon'] }] }, 'unsupported entity: moon'],
     [{ ingress: [{ fromEndpoints: [{}], fromEntities: ['world'] }] }, 'Combining FromEndpoints and FromEntities is not supported yet'],

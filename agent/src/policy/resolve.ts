@@ -26,6 +26,8 @@ export interface ResolvedPolicy { ingress?: PolicyAllow[]; egress?: PolicyAllow[
 
 const anyone = 0
 const everywhere = '0.0.0.0/0'
+/** Has an identity where the other is named, so that a rule for all of IPv4's world lets in none of IPv6's. */
+const everywhere6 = '::/0'
 
 const selecting = (rules: Rule[], labels: Labels, namespaceLabels: NamespaceLabels): Rule[] => rules.filter((rule) => matches(rule.endpointSelector, labels, namespaceLabels))
 
@@ -47,7 +49,7 @@ export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'nam
   const rules = world.rules.filter((rule) => subjects.some((labels) => matches(rule.endpointSelector, labels, world.namespaceLabels)))
   const peers = rules.flatMap(({ ingress = [], egress = [] }) => [...ingress.map(ingressPeers), ...egress.map(egressPeers)])
   const found = peers.flatMap((it) => cidrsOf(it, world)).flatMap(({ cidr, except = [] }) => [cidr, ...except])
-  return new Set(found.filter((prefix) => prefix !== everywhere))
+  return new Set(found.map((prefix) => (prefix === everywhere ? everywhere6 : prefix)))
 }
 
 const cidrsOf = ({ cidrs = [], services = [] }: Peers, world: Pick<World, 'serviceAddresses'>): CIDRRule[] =>
@@ -102,7 +104,7 @@ function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
 function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): PolicyAllow[] {
   const { toPorts = [], icmps = [] } = peers
   if (!isPorted(peers)) return [{ identity, port: 0, protocol: 'ANY' }]
-  const types = icmps.flatMap(({ fields }) => fields.map(({ type }): PolicyAllow => ({ identity, port: type, protocol: 'ICMP' })))
+  const types = icmps.flatMap(({ fields }) => fields.map(({ family, type }): PolicyAllow => ({ identity, port: type, protocol: family === 'IPv6' ? 'ICMPv6' : 'ICMP' })))
   return [...types, ...toPorts.flatMap(({ ports }) => ports).flatMap(({ port, protocol = 'ANY' }) => {
     if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): PolicyAllow => ({ identity, port: Number(port), protocol: it }))
     // Whoever has the port must be known to know its number.

@@ -6,8 +6,8 @@ export interface Requirement { key: string; operator: 'In' | 'NotIn' | 'Exists' 
 export interface Selector { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
 export interface PortProtocol { port: string; protocol?: 'TCP' | 'UDP' | 'ANY' }
 export interface PortRule { ports: PortProtocol[] }
-/** ICMP by type, of any code. */
-export interface ICMPRule { fields: { family?: 'IPv4'; type: number }[] }
+/** ICMP by type, of any code; of IPv4 unless it says otherwise. */
+export interface ICMPRule { fields: { family?: 'IPv4' | 'IPv6'; type: number }[] }
 export interface CIDRRule { cidr: string; except?: string[] }
 /** A service whose Endpoints were made by hand; services with a selector lead to pods, which `toEndpoints` is for. */
 export interface ServiceReference { k8sService?: { serviceName: string; namespace?: string }; k8sServiceSelector?: { selector: Selector; namespace?: string } }

@@ -29,9 +29,9 @@ export function toEntity(entity: string): string {
   return entities.has(entity) ? entity : invalid(`unsupported entity: ${entity}`)
 }
 
-/** With its host bits cleared; an address is a prefix of 32. */
+/** With its host bits cleared; an address is a prefix of all its bits. */
 export function toCIDR(cidr: string): string {
-  try { return normalized(cidr) } catch { return invalid(`Unable to parse CIDR ${JSON.stringify(cidr)}: not an IPv4 prefix such as 10.9.0.0/16`) }
+  try { return normalized(cidr) } catch { return invalid(`Unable to parse CIDR ${JSON.stringify(cidr)}: not a prefix such as 10.9.0.0/16 or fd00:9::/32`) }
 }
 
 export function toCIDRSet({ cidr, except }: { cidr: string; except?: string[] | undefined }): { cidr: string; except?: string[] } {

@@ -61,7 +61,7 @@ export function createControllers(deps: SyncDeps): Controllers {
 function ipcacheSync({ self, stores, datapath, endpoints }: SyncDeps): () => void {
   const have = new Map(datapath.listIPCache().map((entry) => [entry.ip, entry]))
   return () => {
-    const want = desiredIPCache({ self, hostAddresses: hostAddresses(), nodes: stores.nodes.list(), ciliumEndpoints: stores.ciliumEndpoints.list(), local: endpoints.list().map(({ record }) => record) })
+    const want = desiredIPCache({ self, hostAddresses: hostAddresses(self), nodes: stores.nodes.list(), ciliumEndpoints: stores.ciliumEndpoints.list(), local: endpoints.list().map(({ record }) => record) })
     applyDiff(have, want, {
       upsert: ({ ip, identity, node }) => datapath.upsertIPCache(ip, node === undefined ? { identity } : { identity, node }),
       remove: ({ ip }) => datapath.deleteIPCache(ip),
@@ -72,7 +72,7 @@ function ipcacheSync({ self, stores, datapath, endpoints }: SyncDeps): () => voi
 function tunnelSync({ self, stores, datapath }: SyncDeps): () => void {
   const have = new Map(datapath.listTunnels().map((entry) => [entry.prefix, entry]))
   return () => {
-    applyDiff(have, desiredTunnels(stores.nodes.list(), self.name), { upsert: (entry) => datapath.upsertTunnel(entry), remove: ({ prefix }) => datapath.deleteTunnel(prefix) })
+    applyDiff(have, desiredTunnels(stores.nodes.list(), self), { upsert: (entry) => datapath.upsertTunnel(entry), remove: ({ prefix }) => datapath.deleteTunnel(prefix) })
   }
 }
 

@@ -36,7 +36,7 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     addEndpoint: (spec) => {
       log('addEndpoint', spec.id, spec.ipv4, spec.identity)
       const link: EndpointLink = { hostInterface: spec.hostInterface, ifindex: 100 + kernel.endpoints.size, mac: '02:00:00:00:00:01', nodeMac: '02:00:00:00:00:02' }
-      kernel.endpoints.set(spec.id, { id: spec.id, hostInterface: spec.hostInterface, ipv4: spec.ipv4, identity: spec.identity, link, policy: {} })
+      kernel.endpoints.set(spec.id, { id: spec.id, hostInterface: spec.hostInterface, ipv4: spec.ipv4, ...(spec.ipv6 === undefined ? {} : { ipv6: spec.ipv6 }), identity: spec.identity, link, policy: {} })
       return link
     },
     adoptEndpoint: (spec) => { log('adoptEndpoint', spec.id); return kernel.endpoints.get(spec.id)?.link },

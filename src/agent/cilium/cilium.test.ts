@@ -178,14 +178,14 @@ describe('a Cilium that is found', () => {
 
   it('says its version, and its folder of options the rest', async () => {
     const newest = { 'cilium-dbg version': 'Client: 1.16.1 68579055 2024-08-14\nDaemon: 1.16.1 68579055', [`cat ${map}/routing-mode`]: 'tunnel', [`cat ${map}/tunnel-protocol`]: 'geneve\n', [`cat ${map}/monitor-aggregation`]: 'medium' }
-    expect(await askCilium(pod(newest), {})).toMatchObject({ version: '1.16.1', cli: ['cilium-dbg'], capabilities: { vxlan: 'tunnel is geneve', monitor: 'it tells of some packets only (monitor-aggregation is medium; suites need none)', 'network-policy': true } })
+    expect(await askCilium(pod(newest), {})).toMatchObject({ version: '1.16.1', cli: ['cilium-dbg'], tunnel: 'geneve', capabilities: { tunnel: true, monitor: 'it tells of some packets only (monitor-aggregation is medium; suites need none)', 'network-policy': true } })
     const native = { 'cilium version': 'Client: 1.14.2', [`cat ${map}/routing-mode`]: 'native', [`cat ${map}/monitor-aggregation`]: 'none' }
-    expect(await askCilium(pod(native), {})).toMatchObject({ version: '1.14.2', cli: ['cilium'], capabilities: { vxlan: 'tunnel is disabled', monitor: true } })
+    expect(await askCilium(pod(native), {})).toMatchObject({ version: '1.14.2', cli: ['cilium'], capabilities: { tunnel: 'tunnel is disabled', monitor: true } })
   })
 
   it('before 1.6 says them in its arguments', async () => {
     const old = { 'cilium version': 'Client: 1.2.5 e5bdbb7', 'cat /proc/1/cmdline': ['cilium-agent', '--tunnel', 'vxlan', '--enable-policy=always'].join('\0') }
-    expect(await askCilium(pod(old), {})).toMatchObject({ version: '1.2.5', capabilities: { vxlan: true, 'network-policy': expect.stringContaining('enforcement is always') as string } })
+    expect(await askCilium(pod(old), {})).toMatchObject({ version: '1.2.5', tunnel: 'vxlan', capabilities: { tunnel: true, 'network-policy': expect.stringContaining('enforcement is always') as string } })
   })
 
   it('that does not say what it is, is one message, unless the user says it', async () => {

@@ -4,7 +4,7 @@ import { KernelbedError } from '../../core/errors.ts'
 import { waitFor } from '../../core/wait.ts'
 import { ensureBootFiles, ensureGuestImage, ensureKubernetes } from '../../image/index.ts'
 import type { Kernel } from '../../kernels/index.ts'
-import { chooseAccel, launchMachine, waitForGuest, type MachineSpec, type StartedMachine } from '../../machine/index.ts'
+import { chooseAccel, launchMachine, qemuOf, waitForGuest, type MachineSpec, type StartedMachine } from '../../machine/index.ts'
 import { startWire } from '../../wire/index.ts'
 import type { Comparison } from './compare.ts'
 
@@ -26,9 +26,9 @@ export async function wireComparison(kernel: Kernel, ctx: Context): Promise<Comp
   const wire = await startWire(ctx)
   await wire.capture(join(ctx.dir, 'wire.pcap'))
   const switched = { from: await launch('wire1', 1), to: await launch('wire2', 2) }
-  for (const { name, handle } of [switched.from, switched.to]) await wire.attach(name, handle.wireSocket)
+  for (const { name, handle } of [switched.from, switched.to]) await wire.attach(name, qemuOf(handle).wireSocket)
   const listening = await launch('direct1', 1)
-  const direct = { from: listening, to: await launch('direct2', 2, { wirePeer: listening.handle.wireSocket }) }
+  const direct = { from: listening, to: await launch('direct2', 2, { wirePeer: qemuOf(listening.handle).wireSocket }) }
   for (const pair of [switched, direct]) await reachable(pair, ctx)
   return {
     metrics: [

@@ -10,7 +10,7 @@ const jobs = Number(process.argv[2])
 const cells = process.argv.slice(3).map((name): PlannedCell => ({ name, kernel: name, optional: name.startsWith('absent') }))
 const meeting = resolve('meeting')
 mkdirSync(meeting)
-const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, keep: false, snapshot: false, trustOnFirstUse: false }
+const options = { cells, jobs, agent: 'lash', suites: [], nodes: 2, memoryMiB: 512, cpus: 1, provider: 'qemu' as const, keep: false, snapshot: false, trustOnFirstUse: false }
 await main(() => runMatrix(options, {
   settle: async (planned) => planned.map((cell) => (cell.optional ? { ...cell, unavailable: 'it is not in Debian' } : cell)),
   prepare: async (_options, session) => session.progress.step('shared images').done(),

@@ -106,7 +106,13 @@ export class Agent {
 /** A machine outside of the cluster, with some more addresses. */
 export const OUTSIDE = { ip: '192.168.77.50', prefix: '10.9.0.0/16', more: ['10.9.1.1', '10.9.2.1', '10.9.2.129'] } as const
 
-export interface Pod { netns: string; ip: string; id: number; link: EndpointLink; identity: number }
+/** The same of IPv6. */
+export const OUTSIDE6 = { ip: 'fd77::50', prefix: 'fd09::/16', more: ['fd09:1::1', 'fd09:2::1', 'fd09:2::8000:0:0:1'] } as const
+
+/** What nodes have for IPv6, by their number: for the settings of Lab.node. */
+export const ipv6Of = (number: number): NonNullable<DatapathConfig['ipv6']> => ({ podCIDR: `f00d::af4:${number}00:0:0/96`, clusterCIDR: 'f00d::/64', router: `f00d::af4:${number}00:0:1` })
+
+export interface Pod { netns: string; ip: string; /** Where its node has IPv6. */ ip6: string; id: number; link: EndpointLink; identity: number }
 
 export class LabNode {
   readonly netns: string
@@ -114,12 +120,12 @@ export class LabNode {
   agent: Agent | undefined
   private readonly lab: Lab
 
-  constructor(lab: Lab, number: number, objectFile: string, debug: boolean) {
+  constructor(lab: Lab, number: number, objectFile: string, settings: Partial<DatapathConfig>) {
     this.lab = lab
     this.netns = `${lab.prefix}n${number}`
     this.config = {
       objectFile, bpffs: path.join(lab.folder, `bpf${number}`), nodeIPv4: `192.168.77.1${number}`, nodeDevice: 'eth1', podCIDR: `10.244.${number}.0/24`,
-      clusterCIDR: '10.244.0.0/16', serviceCIDR: '10.96.0.0/16', routerIPv4: `10.244.${number}.1`, vxlanPort: 8472, mtu: 1400, monitorPages: 64, debug,
+      clusterCIDR: '10.244.0.0/16', serviceCIDR: '10.96.0.0/16', routerIPv4: `10.244.${number}.1`, tunnel: 'vxlan', tunnelPort: 8472, mtu: 1400, monitorPages: 64, debug: false, ...settings,
     }
     lab.addNetns(this.netns)
     ip('-n', this.netns, 'link', 'set', 'lo', 'up')
@@ -140,12 +146,14 @@ export class LabNode {
   async addPod(id: number, identity: number): Promise<Pod> {
     const number = Number(/\d+$/.exec(this.netns)![0])
     const netns = `${this.netns}p${id}`, address = `10.244.${number}.${id}`
+    const ip6 = this.config.ipv6 === undefined ? undefined : `f00d::af4:${number}00:0:${id.toString(16)}`
     this.lab.addNetns(netns)
     const link = await this.agent!.call<EndpointLink>('addEndpoint', {
-      id, identity, netns: `/var/run/netns/${netns}`, containerInterface: 'eth0', hostInterface: `lxc${id}`, ipv4: address,
+      id, identity, netns: `/var/run/netns/${netns}`, containerInterface: 'eth0', hostInterface: `lxc${id}`, ipv4: address, ...(ip6 === undefined ? {} : { ipv6: ip6 }),
     })
     await this.agent!.call('upsertIPCache', address, { identity })
-    return { netns, ip: address, id, link, identity }
+    if (ip6 !== undefined) await this.agent!.call('upsertIPCache', ip6, { identity })
+    return { netns, ip: address, ip6: ip6 ?? '', id, link, identity }
   }
 }
 
@@ -160,8 +168,8 @@ export class Lab {
     this.cleanups.push(() => ip('netns', 'del', name))
   }
 
-  node(number: number, objectFile: string, debug = false): LabNode {
-    return new LabNode(this, number, objectFile, debug)
+  node(number: number, objectFile: string, settings: Partial<DatapathConfig> = {}): LabNode {
+    return new LabNode(this, number, objectFile, settings)
   }
 
   /** Joins nodes, and a machine outside of the cluster, by a switch; eth1 on all. The machine's namespace is returned. */
@@ -178,11 +186,23 @@ export class Lab {
     }
     ip('-n', outside, 'link', 'set', 'lo', 'up')
     for (const address of OUTSIDE.more) ip('-n', outside, 'addr', 'add', `${address}/32`, 'dev', 'lo')
+    if (nodes.every(({ config }) => config.ipv6 !== undefined)) this.wire6(nodes, outside)
     for (const { netns, config } of nodes) {
       ip('-n', outside, 'route', 'add', config.podCIDR, 'via', config.nodeIPv4)
       ip('-n', netns, 'route', 'add', OUTSIDE.prefix, 'via', OUTSIDE.ip)
     }
     return outside
+  }
+
+  private wire6(nodes: LabNode[], outside: string): void {
+    ip('-n', outside, 'addr', 'add', `${OUTSIDE6.ip}/64`, 'dev', 'eth1', 'nodad')
+    for (const address of OUTSIDE6.more) ip('-n', outside, 'addr', 'add', `${address}/128`, 'dev', 'lo')
+    nodes.forEach(({ netns, config }, i) => {
+      const address = `fd77::1${i + 1}`
+      ip('-n', netns, 'addr', 'add', `${address}/64`, 'dev', 'eth1', 'nodad')
+      ip('-n', outside, 'route', 'add', config.ipv6!.podCIDR, 'via', address)
+      ip('-n', netns, 'route', 'add', OUTSIDE6.prefix, 'via', OUTSIDE6.ip)
+    })
   }
 
   run(netns: string, ...args: string[]): Promise<Answer> {

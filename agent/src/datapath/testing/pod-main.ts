@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import koffi from 'koffi'
+import { ipv6Bytes } from '../address.ts'
 import { recv, send, setsockopt, socket } from '../system.ts'
 
 const TIMEOUT_MS = Number(process.env['LAB_TIMEOUT_MS'] ?? 1500)
@@ -21,21 +22,27 @@ function finish(result: unknown): never {
 
 function serve(name: string, ports: number[]): void {
   for (const port of ports) {
-    net.createServer((client) => {
-      client.on('error', () => client.destroy())
-      client.on('data', (data) => data.toString().startsWith('count') ? client.write(String(data.length)) : client.write(`${name} ${client.remoteAddress}`))
-    }).listen(port, '0.0.0.0')
-    const udp = dgram.createSocket('udp4')
-    udp.on('message', (_, client) => udp.send(`${name} ${client.address}`, client.port, client.address))
-    udp.bind(port)
+    for (const host of ['0.0.0.0', '::']) {
+      net.createServer((client) => {
+        client.on('error', () => client.destroy())
+        client.on('data', (data) => data.toString().startsWith('count') ? client.write(String(data.length)) : client.write(`${name} ${client.remoteAddress}`))
+      }).listen({ port, host, ipv6Only: true })
+    }
+    for (const type of ['udp4', 'udp6'] as const) {
+      const udp = dgram.createSocket(type === 'udp6' ? { type, ipv6Only: true } : { type })
+      udp.on('message', (_, client) => udp.send(`${name} ${client.address}`, client.port, client.address))
+      udp.bind(port)
+    }
   }
   fs.writeSync(1, 'serving\n')
 }
 
+const end = (address: string | undefined, port: number | undefined): string => (address?.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
+
 /** Sends a line a second time after a pause when `hold` is set, over the same connection. */
 function tcp(host: string, port: number, from: { localPort?: number; localAddress?: string }, payload = 'hello'): void {
   const client = net.connect({ host, port, ...from }, () => client.write(payload))
-  client.on('data', (data) => finish({ reply: data.toString(), from: `${client.remoteAddress}:${client.remotePort}` }))
+  client.on('data', (data) => finish({ reply: data.toString(), from: end(client.remoteAddress, client.remotePort) }))
   client.on('error', (error) => finish({ error: error.message }))
 }
 
@@ -46,9 +53,9 @@ function stream(host: string, port: number): void {
   client.on('error', (error) => finish({ error: error.message }))
 }
 
-function udp(host: string, port: number, localPort: number, address = '0.0.0.0', payload = 'hello'): void {
-  const client = dgram.createSocket('udp4')
-  client.on('message', (data, from) => finish({ reply: data.toString(), from: `${from.address}:${from.port}` }))
+function udp(host: string, port: number, localPort: number, address = host.includes(':') ? '::' : '0.0.0.0', payload = 'hello'): void {
+  const client = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  client.on('message', (data, from) => finish({ reply: data.toString(), from: end(from.address, from.port) }))
   client.on('error', (error) => finish({ error: error.message }))
   client.bind(localPort, address, () => client.connect(port, host, () => client.send(payload)))
 }
@@ -79,16 +86,37 @@ function ping(host: string): void {
   const request = Buffer.from('0800f7fd0001000100000000', 'hex') // checksum: ~(0x0800 + 1 + 1)
   request.writeUInt16BE(0xffff - 0x0802, 2)
   send(fd, request, request.length, 0)
-  const SOL_SOCKET = 1, SO_RCVTIMEO = 20
-  const timeout = Buffer.alloc(16)
-  timeout.writeBigInt64LE(BigInt(TIMEOUT_MS) * 1000n, 8)
-  timeout.writeBigInt64LE(timeout.readBigInt64LE(8) / 1_000_000n, 0)
-  timeout.writeBigInt64LE(timeout.readBigInt64LE(8) % 1_000_000n, 8)
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length)
+  setTimeoutOf(fd)
   const buffer = Buffer.alloc(2048)
   if (recv(fd, buffer, buffer.length, 0) < 0) finish({ error: 'timeout' })
   const l4 = (buffer.readUInt8(0) & 0xf) * 4
   finish({ reply: `type ${buffer.readUInt8(l4)}`, from: [...buffer.subarray(12, 16)].join('.'), ttl: buffer.readUInt8(8) })
+}
+
+/** The kernel sees to checksums, and gives what comes after the IPv6 header. */
+function ping6(host: string): void {
+  const AF_INET6 = 10, SOCK_RAW = 3, ICMPV6 = 58, ECHO_REPLY = 129
+  const fd = socket(AF_INET6, SOCK_RAW, ICMPV6)
+  const address = Buffer.alloc(28)
+  address.writeUInt16LE(AF_INET6, 0)
+  ipv6Bytes(host).copy(address, 8)
+  call(fd, address, address.length)
+  const request = Buffer.from('8000000000010001', 'hex')
+  send(fd, request, request.length, 0)
+  setTimeoutOf(fd)
+  const buffer = Buffer.alloc(2048)
+  for (;;) {
+    if (recv(fd, buffer, buffer.length, 0) < 0) finish({ error: 'timeout' })
+    if (buffer.readUInt8(0) === ECHO_REPLY) finish({ reply: `type ${ECHO_REPLY}` })
+  }
+}
+
+function setTimeoutOf(fd: number): void {
+  const SOL_SOCKET = 1, SO_RCVTIMEO = 20
+  const timeout = Buffer.alloc(16)
+  timeout.writeBigInt64LE(BigInt(Math.floor(TIMEOUT_MS / 1000)), 0)
+  timeout.writeBigInt64LE(BigInt(TIMEOUT_MS % 1000) * 1000n, 8)
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length)
 }
 
 function sniff(device: string): void {
@@ -117,7 +145,7 @@ switch (mode) {
   case 'stream': stream(host, Number(port)); break
   case 'udp': udp(host, Number(port), Number(source ?? 0), address); break
   case 'unfragmented': unfragmented(host, Number(port)); break
-  case 'ping': ping(host); break
+  case 'ping': host.includes(':') ? ping6(host) : ping(host); break
   case 'sniff': sniff(host); break
   default: finish({ error: `unknown mode ${mode}` })
 }

@@ -1,0 +1,114 @@
+import { describe, expect, needs, PORT, test, tunnelOf } from '../fixtures/index.ts'
+
+const L3 = 'Policy denied (L3)'
+const DENIED = [L3, 'Policy denied (L4)', 'Policy denied (CIDR)']
+const slotA = { matchLabels: { slot: 'a' } }
+const fromClients = { podSelector: { matchLabels: { app: 'client' } } }
+const portOf = (protocol: 'tcp' | 'udp' | 'icmp') => (protocol === 'icmp' ? {} : { port: PORT })
+
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s by IPv6', needs('agent:ipv6', 'agent:monitor', 'node:network'), (protocol) => {
+  // As in IPv4: conntrack knows echo requests by their type alone.
+  const state = protocol === 'icmp' ? {} : { state: 'new' as const }
+
+  test('between pods of one node: both directions are seen, with identities and states', async ({ pods, monitor }) => {
+    const [client, server] = [pods.client1.v6, pods.a1.v6]
+    const window = await monitor.during(() => expect(client).toReach(server, { protocol }))
+    expect(window).toContainFlow({ from: client, to: server, protocol, ...portOf(protocol), ...state, via: ['from-endpoint', 'to-endpoint'], bothDirections: true })
+    expect(window).not.toContainDrop({ from: client, to: server, protocol })
+  })
+
+  test('between pods of different nodes: both directions are seen on both nodes, through the overlay', async ({ pods, monitor }) => {
+    const [client, server] = [pods.client1.v6, pods.a2.v6]
+    const window = await monitor.during(() => expect(client).toReach(server, { protocol }))
+    expect(window).toContainFlow({ from: client, to: server, protocol, ...portOf(protocol), ...state, via: ['from-endpoint', 'to-overlay', 'from-overlay', 'to-endpoint'], bothDirections: true })
+    expect(window).not.toContainDrop({ from: client, to: server, protocol })
+    expect(window).not.toContainDrop({ from: server, to: client, protocol })
+  })
+})
+
+describe.each(['tcp', 'udp', 'icmp'] as const)('%s by IPv6 on the wire', needs('agent:ipv6', 'agent:tunnel', 'wire'), (protocol) => {
+  test('is in the tunnel between the nodes\' IPv4 addresses, with the identity of the sender, and nothing else', async ({ pods, nodes, run, capture }) => {
+    const address = (name: string): string => nodes.find((node) => node.name === name)?.ip ?? expect.fail('no such node')
+    const [client, server, kind] = [pods.client1.v6, pods.a2.v6, tunnelOf(run)]
+    const [ip1, ip2] = [address(client.node), address(server.node)]
+    await expect.soft(client).toReach(server, { protocol })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: client.identity, from: client, to: server, protocol, outer: { src: ip1, dst: ip2 } })
+    await expect.soft(capture).toHaveTunnelFrames({ kind, vni: server.identity, from: server, to: client, protocol, outer: { src: ip2, dst: ip1 } })
+    await expect.soft(capture).toHaveNoPlainFramesOf([client, server].map(({ ip }) => `${ip}/128`))
+  })
+})
+
+describe('a NetworkPolicy', needs('agent:ipv6', 'agent:network-policy', 'agent:monitor', 'node:network'), () => {
+  test('for a set of peers holds for IPv6: others are dropped before they arrive, and told with their addresses', async ({ pods, policies, monitor }) => {
+    const policy = await policies.network('clients-only', { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ _from: [fromClients] }] }, [pods.a1, pods.a2])
+    const server = pods.a1.v6
+    for (const client of [pods.client1.v6, pods.client2.v6]) await expect.soft(client).toReach(server)
+
+    // From the same node and from the other one, where the identity comes through the tunnel.
+    const others = [pods.b1.v6, pods.b2.v6].flatMap((other) => (['tcp', 'udp', 'icmp'] as const).map((protocol) => ({ other, protocol })))
+    const denied = await monitor.during(() => Promise.all(others.map(({ other, protocol }) => expect.soft(other).not.toReach(server, { protocol }))))
+    for (const { other, protocol } of others) {
+      expect.soft(denied).toContainDrop({ reason: L3, from: other, to: server, protocol, ...(protocol === 'icmp' ? {} : { dstPort: PORT }), node: server.node })
+      expect.soft(denied).not.toContainFlow({ from: other, to: server, protocol, ...portOf(protocol), via: ['to-endpoint'] })
+    }
+    const texts = denied.events.flatMap((event) => (event.type === 'drop' ? [event.summary.text] : []))
+    expect.soft(texts).toContainEqual(expect.stringMatching(new RegExp(`^\\[${others[0]!.other.ip}\\]:\\d+ -> \\[${server.ip}\\]:${PORT} tcp SYN$`)))
+    expect.soft(texts).toContain(`${others[0]!.other.ip} -> ${server.ip} EchoRequest`)
+
+    // What the selected pod begins itself is answered.
+    await expect.soft(server).toReach(pods.b2.v6)
+    await policy.remove()
+    await Promise.all([pods.b1.v6, pods.b2.v6].map((other) => expect(other).toReach(server)))
+  })
+
+  test('for egress holds for IPv6, at the sender', async ({ pods, policies, monitor }) => {
+    await policies.network('to-slot-a', { podSelector: { matchLabels: { app: 'client' } }, policyTypes: ['Egress'], egress: [{ to: [{ podSelector: slotA }], ports: [{ port: PORT, protocol: 'TCP' }] }] }, [pods.client1, pods.client2], 'egress')
+    const client = pods.client1.v6
+    for (const server of [pods.a1.v6, pods.a2.v6]) await expect.soft(client).toReach(server)
+    const denied = await monitor.during(() => Promise.all([pods.b1.v6, pods.b2.v6].map((server) => expect.soft(client).not.toReach(server))))
+    for (const server of [pods.b1.v6, pods.b2.v6]) expect.soft(denied).toContainDrop({ reason: DENIED, from: client, to: server.ip, protocol: 'tcp', dstPort: PORT, node: client.node })
+  })
+})
+
+describe('egress to prefixes of IPv6', needs('agent:ipv6', 'agent:cilium-network-policy', 'agent:monitor', 'node:exec'), () => {
+  test('of the world: the prefix, but not its exceptions', async ({ pods, policies, outside6, monitor }) => {
+    const client = pods.client1.v6, protocol = 'icmp' as const
+    for (const target of [outside6.one, outside6.two]) await expect.soft(client).toReach(target, { protocol })
+    await policies.cilium('to-prefix6', { endpointSelector: { matchLabels: { app: 'client' } }, egress: [{ toCIDRSet: [{ cidr: outside6.prefix, except: ['fd09:2::/65'] }] }] }, [pods.client1, pods.client2], 'egress')
+    for (const target of [outside6.one, outside6.three]) await expect.soft(client).toReach(target, { protocol })
+    const window = await monitor.during(() => Promise.all([outside6.two, pods.a1.v6].map((target) => expect.soft(client).not.toReach(target, { protocol }))))
+    for (const to of [outside6.two.ip, pods.a1.v6.ip]) expect.soft(window).toContainDrop({ reason: DENIED, from: client, to, protocol, node: client.node })
+  })
+})
+
+describe('pods and hosts by IPv6', needs('agent:ipv6', 'node:network'), () => {
+  test('reach each other, on the same node and on the other', async ({ pods, nodes }) => {
+    const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
+    for (const server of [pods.a1.v6, pods.a2.v6]) for (const protocol of ['tcp', 'udp', 'icmp'] as const) await expect.soft(node).toReach(server, { protocol })
+    const [attempt] = await node.attempt(pods.a1.v6.ip, { protocol: 'tcp', port: PORT, times: 1, timeoutMs: 10_000 })
+    const host = /\|\[(.+)\]:\d+$/.exec(attempt?.reply ?? '')?.[1] ?? expect.fail(`${pods.a1.name} saw no address of its node: ${attempt?.reply ?? 'no answer'}`)
+    for (const client of [pods.client1.v6, pods.client2.v6]) await expect.soft(client).toReach({ name: `${node.name}'s host`, ip: host }, { protocol: 'icmp' })
+  })
+})
+
+describe('what the agent lists', needs('agent:ipv6'), () => {
+  test('has both addresses of each pod, its own first in Kubernetes', async ({ pods, agent, cluster }) => {
+    for (const pod of [pods.client1, pods.a2]) {
+      const row = (await agent(pod.node).endpoints()).find(({ id }) => id === pod.endpoint)
+      expect(row).toMatchObject({ ipv4: pod.ip, ipv6: pod.v6.ip })
+      const { status } = await cluster.kube.core.readNamespacedPodStatus({ namespace: pod.namespace, name: pod.name })
+      expect(status?.podIP).toBe(pod.ip)
+    }
+  })
+
+  test('has IPv6 in its maps: the way to other nodes, identities, connections', needs('agent:tunnel-map'), async ({ pods, nodes, agent }) => {
+    const [client, server] = [pods.client1.v6, pods.a2.v6]
+    await expect(client).toReach(server)
+    const remote = nodes.find(({ name }) => name === server.node) ?? expect.fail('no such node')
+    const of = async (...argv: string[]): Promise<string[]> => (await agent(client.node).exec(argv)).stdout.split('\n')
+    expect((await of('bpf', 'tunnel', 'list')).filter((line) => line.split(/\s+/)[0]!.split(':').length > 2 && line.includes(remote.ip))).toHaveLength(1)
+    expect(await of('bpf', 'ipcache', 'list')).toContainEqual(expect.stringMatching(new RegExp(`^${server.ip}/128 +${server.identity} `)))
+    const flow = [client, server].map(({ ip }) => `[${ip}]:`)
+    expect((await of('bpf', 'ct', 'list', 'global')).filter((line) => line.startsWith('TCP OUT') && flow.every((end) => line.includes(end)))).not.toEqual([])
+  })
+})
