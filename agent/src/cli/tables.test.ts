@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { EndpointModel, IdentityModel, ServiceModel, StatusModel } from '../api/models.ts'
 import { sortedJson } from '../text/gojson.ts'
+import { clusterHealth, healthText } from './health.ts'
 import { recorded } from '../testing/recorded.ts'
 import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
@@ -121,7 +122,7 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
 describe('status', () => {
   const status: StatusModel = {
     kvstore: { state: 'Ok', msg: 'Disabled' }, 'container-runtime': { state: 'Disabled' }, kubernetes: { state: 'Ok', msg: '1.20 (v1.20.2) [linux/amd64]', 'k8s-api-versions': ['core/v1::Node'] }, cilium: { state: 'Ok', msg: 'OK' },
-    nodeMonitor: { cpus: 2, npages: 64, pagesize: 4096 }, ipam: { ipv4: ['10.11.0.1', '10.11.0.2'], capacity: 254 },
+    nodeMonitor: { cpus: 2, npages: 64, pagesize: 4096 }, ipam: { ipv4: ['10.11.0.1', '10.11.0.2'], capacity: 254 }, 'cilium-health': { state: 'Disabled' },
     controllers: [
       { name: 'b', status: { 'success-count': 1, 'failure-count': 0, 'consecutive-failure-count': 0, 'last-success-timestamp': '2026-01-01T00:00:00Z' } },
       { name: 'a-longer-name', status: { 'success-count': 0, 'failure-count': 3, 'consecutive-failure-count': 3, 'last-failure-timestamp': '2026-01-01T00:01:57Z', 'last-failure-msg': 'boom' } },
@@ -130,14 +131,29 @@ describe('status', () => {
   const now = Date.parse('2026-01-01T00:02:03Z')
 
   it('is in columns as Cilium has them', () => {
-    expect(statusText(status, { allControllers: true, now })).toBe([
+    expect(statusText(status, { allControllers: true, allHealth: false, now })).toBe([
       'KVStore:                Ok         Disabled', 'ContainerRuntime:       Disabled   ', 'Kubernetes:             Ok         1.20 (v1.20.2) [linux/amd64]', 'Kubernetes APIs:        ["core/v1::Node"]',
       'Cilium:                 Ok   OK', 'NodeMonitor:            Listening for events on 2 CPUs with 64x4096 of shared memory', 'Cilium health daemon:   Disabled   ', 'IPv4 address pool:      2/254 allocated',
       'Controller Status:      1/2 healthy', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
     ].join('\n'))
-    expect(statusText({ ...status, ipam: { ...status.ipam, ipv6: ['f00d::1'] } }, { allControllers: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
-    expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, now }).split('\n')[5])
+    expect(statusText({ ...status, ipam: { ...status.ipam, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
+    expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, allHealth: false, now }).split('\n')[5])
     expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
+  })
+
+  it('ends with the nodes that can\'t be reached', () => {
+    const good = { status: '', latency: 1 }, bad = { status: 'no answer in 5 s', latency: 0 }
+    const path = (ip: string, icmp: typeof good) => ({ ip, icmp, http: icmp })
+    const cluster = (icmp: typeof good) => ({ local: { name: 'cilvm' }, timestamp: '2026-11-21T21:05:37Z', nodes: [{ name: 'cilvm', host: { 'primary-address': path('10.0.2.15', icmp) }, endpoint: path('10.11.0.2', icmp) }] })
+    const text = statusText({ ...status, 'cilium-health': { state: 'Ok' }, cluster: cluster(bad) }, { allControllers: false, allHealth: false, now })
+    expect(recorded('cli-status.txt').endsWith(text.slice(text.indexOf('Cluster health')))).toBe(true)
+    expect(text.slice(text.indexOf('Cluster health')).split('\n')).toHaveLength(4)
+    expect(clusterHealth(cluster(good), false)).toBe('Cluster health:   1/1 reachable   (2026-11-21T21:05:37Z)\n')
+    expect(clusterHealth(cluster(good), true)).toContain('  cilvm (localhost)   10.0.2.15       true        true')
+    expect(healthText(cluster({ status: '', latency: 1_250_000 }))).toBe([
+      'Probe time:   2026-11-21T21:05:37Z', 'Nodes:', '  cilvm (localhost):', '    Host connectivity to 10.0.2.15:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms',
+      '    Endpoint connectivity to 10.11.0.2:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms', '',
+    ].join('\n'))
   })
 
   it('is one word when all is well, and else the first thing that is not', () => {

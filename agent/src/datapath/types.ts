@@ -1,3 +1,5 @@
+import type { PrefilterConfig, PrefilterMode } from './prefilter.ts'
+
 /**
  * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
  * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, IPv6 addresses as RFC 5952 writes them, MACs are `aa:bb:cc:dd:ee:ff`.
@@ -30,6 +32,8 @@ export interface DatapathConfig {
   mtu: number
   /** perf ring pages a CPU, power of two. */
   monitorPages: number
+  /** What denies by prefix ahead of everything else; absent: nothing can be denied so. */
+  prefilter?: PrefilterConfig
   /** Emit debug (type 2) and capture (type 3) messages too. */
   debug: boolean
 }
@@ -111,6 +115,14 @@ export interface Datapath {
   listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number }[]
   /** Deletes expired conntrack entries, and session affinities; returns how many of the former. */
   collectConntrack(): number
+  /** Makes these source prefixes all that is dropped as it comes in. Throws, with the reason, where the kernel can't; nothing is changed then. */
+  setPrefilter(prefixes: readonly string[]): void
+  /** How the prefilter is attached; undefined while it isn't. */
+  prefilterMode(): PrefilterMode | undefined
+  /** Whether programs emit debug messages too. */
+  setDebug(on: boolean): void
+  /** One ICMP echo: the round trip in milliseconds. Rejects when there is no answer in time. */
+  ping(ip: string, timeoutMs: number): Promise<number>
   metrics(): { reason: number; direction: 'ingress' | 'egress'; packets: number; bytes: number }[]
   /** Stops reading events; programs and maps stay, traffic goes on. */
   close(): void

@@ -19,13 +19,15 @@ datapath.onEvent((event) => {
 })
 say({ ready: { pid: process.pid, programs: datapath.programInfo, ms: Math.round(performance.now() - started) } })
 
-readline.createInterface({ input: process.stdin }).on('line', (line) => {
+async function answer(line: string): Promise<void> {
   const { id, method, args } = JSON.parse(line) as Call
   try {
     const call = (datapath as unknown as Record<string, (...args: unknown[]) => unknown>)[method]
     if (call === undefined) throw new Error(`no method ${method}`)
-    say({ id, result: call.apply(datapath, args) ?? null })
+    say({ id, result: await call.apply(datapath, args) ?? null })
   } catch (error) {
     say({ id, error: String(error) })
   }
-}).on('close', () => datapath.close())
+}
+
+readline.createInterface({ input: process.stdin }).on('line', (line) => void answer(line)).on('close', () => datapath.close())
