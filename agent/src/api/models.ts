@@ -2,6 +2,7 @@ import type { ServiceSpec } from '../datapath/types.ts'
 import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
 import { podKey } from '../endpoint/endpoint.ts'
 import type { RedirectStatistics } from '../proxy/proxy.ts'
+import type { HealthModel } from '../health/model.ts'
 import type { ControllerStatus } from '../reconcile/controller.ts'
 
 /** What the API gives out, in the names of Cilium's own models, so that `-o json` and jsonpath expressions fit both. */
@@ -11,6 +12,8 @@ export interface StatusModel {
   nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
   ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
   proxy: { ip: string; 'port-range': string; redirects: number }
+  /** `Cluster health` once all nodes have been asked. */
+  cluster?: HealthModel; 'cilium-health': State
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }
@@ -28,6 +31,8 @@ export interface EndpointModel {
 export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec['frontend']; 'backend-addresses': { ip: string; port: number; weight?: number }[]; affinity?: number }
 export interface ServiceModel { spec: ServiceAddresses; status: { realized: ServiceAddresses } }
 export interface PolicyModel { policy: string; revision: number }
+export interface PrefilterModel { status: { realized: { revision: number; deny: string[] }; /** How XDP runs, or `off` while nothing is denied. */ mode: string } }
+export interface EndpointHealthModel { overallHealth: string; bpf: string; policy: string; connected: boolean }
 export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
 
 export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel, proxied: RedirectStatistics[] = []): EndpointModel {

@@ -1,5 +1,5 @@
 import { decodeEvent } from '../datapath/events.ts'
-import type { Flags, ParsedFlags } from '../config/flags.ts'
+import { isGiven, type Flags, type ParsedFlags } from '../config/flags.ts'
 import { formatMessage, lostLine, type Shown, type Verbosity } from '../monitor/format.ts'
 import { FrameDecoder, type Frame } from '../monitor/frames.ts'
 import { nearest } from '../text/nearest.ts'
@@ -21,8 +21,9 @@ export const monitorFlags: Flags = {
 
 export interface MonitorOptions { types: Set<string>; from: Set<number>; to: Set<number>; relatedTo: Set<number>; verbosity: Verbosity; hex: boolean }
 
-export function monitorOptions({ values }: ParsedFlags): MonitorOptions {
-  const on = (name: string) => ['true', '1'].includes(values.get(name)?.at(-1) ?? '')
+export function monitorOptions(parsed: ParsedFlags): MonitorOptions {
+  const { values } = parsed
+  const on = (name: string) => isGiven(parsed, name)
   const ids = (name: string) => new Set((values.get(name) ?? []).map((text) => {
     if (!/^\d+$/.test(text)) throw new CommandError(`invalid argument ${JSON.stringify(text)} for "--${name}" flag: an endpoint id is a number`)
     return Number(text)

@@ -108,8 +108,10 @@ export function configList({ realized, 'k8s-configuration': configuration, 'k8s-
     ...Object.entries(realized.options).sort(([a], [b]) => (a < b ? -1 : 1)), ['k8s-configuration', configuration], ['k8s-endpoint', endpoint],
     ['PolicyEnforcement', realized['policy-enforcement']], ['MonitorNumPages', String(nodeMonitor.npages)],
   ] as const
-  return rows.map(([name, value]) => `${name.padEnd(24)} ${value}\n`).join('')
+  return optionLines(rows)
 }
+
+export const optionLines = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(24)} ${value}\n`).join('')
 
 export function nodeTable(nodes: { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]): string {
   return tabulate(['Name\tIPv4 Address\tEndpoint CIDR\tIPv6 Address\tEndpoint CIDR', ...nodes.map(({ name, ipv4, podCIDR, podCIDR6 }) => `${name}\t${ipv4}\t${podCIDR}\t<nil>\t${podCIDR6 ?? '<nil>'}`).sort()])

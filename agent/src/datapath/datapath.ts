@@ -8,9 +8,12 @@ import { isIPv6, parsePrefix } from './address.ts'
 import { detachNode, DEVICE } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
-import { ENDPOINT_FLAG } from './layouts.ts'
+import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
 import type { Programs, ProgramInfo } from './loader.ts'
 import { PAGE_SIZE, PerfReader } from './perf.ts'
+import { ping } from './ping.ts'
+import { PrefilterProgram, type PrefilterMode } from './prefilter.ts'
+import { pinFolder } from './bpffs.ts'
 import { PolicyMap } from './policies.ts'
 import { connectMarked, listenOn, ProxyMap } from './proxy.ts'
 import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, type Route } from './rtnetlink.ts'
@@ -40,6 +43,7 @@ export class LoadedDatapath implements Datapath {
   private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
   private readonly proxied: ProxyMap
+  private readonly prefilter: PrefilterProgram | undefined
   private readonly conntrack6: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
@@ -59,6 +63,7 @@ export class LoadedDatapath implements Datapath {
     this.cidrs = new CIDRMap({ prefixes: this.map('cilium_cidr'), config: this.map('cilium_config'), prefixes6: this.map('cilium_cidr6'), lengths6: this.map('cilium_cidr6_lengths') })
     this.conntrack = this.map('cilium_ct4_global')
     this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
+    this.prefilter = config.prefilter === undefined ? undefined : new PrefilterProgram(config.prefilter, maps, pinFolder(config.bpffs))
     this.conntrack6 = this.map('cilium_ct6_global')
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
@@ -236,6 +241,26 @@ export class LoadedDatapath implements Datapath {
     })
   }
 
+  setPrefilter(prefixes: readonly string[]): void {
+    if (this.prefilter === undefined) throw new DatapathError('the prefilter is off: set prefilter-device')
+    this.prefilter.set(prefixes)
+  }
+
+  prefilterMode(): PrefilterMode | undefined {
+    return this.prefilter?.mode
+  }
+
+  setDebug(on: boolean): void {
+    const config = this.map('cilium_config').lookup(u32Key(0))
+    if (config === undefined) return
+    config.writeUInt32LE(on ? 1 : 0, 0)
+    this.map('cilium_config').update(u32Key(0), config)
+  }
+
+  ping(ip: string, timeoutMs: number): Promise<number> {
+    return ping(ip, timeoutMs)
+  }
+
   /** Puts this generation of programs on the interfaces of endpoints that were there before. */
   attachKnownEndpoints(): void {
     const links = withNetlink(listLinks)
@@ -256,6 +281,7 @@ export class LoadedDatapath implements Datapath {
     this.closed = true
     this.listeners.clear()
     this.reader.close()
+    this.prefilter?.close()
     this.programs.close()
     for (const map of this.maps.values()) fs.closeSync(map.fd)
   }
@@ -264,6 +290,7 @@ export class LoadedDatapath implements Datapath {
     if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
     this.close()
     detachNode(this.config.nodeDevice)
+    this.prefilter?.uninstall()
     uninstallDatapath(this.config.bpffs)
   }
 }

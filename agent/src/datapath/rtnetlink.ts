@@ -6,12 +6,15 @@ import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type
 import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
-const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28 } as const
+const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
+const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
 const GENEVE = { port: 5, collectMetadata: 6 } as const
+const XDP = { fd: 1, flags: 3 } as const
+/** In the driver, or in the stack for any device (both by name from 4.12 on). */
+export const XDP_MODE = { generic: 2, native: 4 } as const
 const VETH_PEER = 1
 const AF_INET = 2, AF_INET6 = 10
 const IFF_UP = 1, IFF_NOARP = 0x80
@@ -113,6 +116,12 @@ export function setUp(netlink: Netlink, link: Link, options: { noArp?: boolean; 
   const flags = IFF_UP | (options.noArp === true ? IFF_NOARP : 0)
   const attributes: Attribute[] = options.mtu === undefined || options.mtu === link.mtu ? [] : [[IFLA.mtu, u32(options.mtu)]]
   expect(`setting ${link.name} up`, netlink.request(RTM.newLink, 0, ifinfo(link.ifindex, flags, flags), attributes))
+}
+
+/** Attaches an XDP program in the place of the one of this mode, or, with -1, removes that. The errno when the kernel refuses. */
+export function setXdp(netlink: Netlink, ifindex: number, fd: number, mode: number): number | undefined {
+  const answer = netlink.request(RTM.setLink, 0, ifinfo(ifindex), [[IFLA.xdp, [[XDP.fd, u32(fd)], [XDP.flags, u32(mode)]]]])
+  return Array.isArray(answer) ? undefined : answer.errno
 }
 
 /** No link-local address when it comes up, nor later. The kernel must have IPv6. */

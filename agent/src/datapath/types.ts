@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import type { PrefilterConfig, PrefilterMode } from './prefilter.ts'
 
 /**
  * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
@@ -32,6 +33,8 @@ export interface DatapathConfig {
   mtu: number
   /** perf ring pages a CPU, power of two. */
   monitorPages: number
+  /** What denies by prefix ahead of everything else; absent: nothing can be denied so. */
+  prefilter?: PrefilterConfig
   /** Emit debug (type 2) and capture (type 3) messages too. */
   debug: boolean
 }
@@ -123,6 +126,14 @@ export interface Datapath {
   connectForProxy(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket
   /** Deletes expired conntrack entries, session affinities, and what the proxy no longer needs; returns how many of the first. */
   collectConntrack(): number
+  /** Makes these source prefixes all that is dropped as it comes in. Throws, with the reason, where the kernel can't; nothing is changed then. */
+  setPrefilter(prefixes: readonly string[]): void
+  /** How the prefilter is attached; undefined while it isn't. */
+  prefilterMode(): PrefilterMode | undefined
+  /** Whether programs emit debug messages too. */
+  setDebug(on: boolean): void
+  /** One ICMP echo: the round trip in milliseconds. Rejects when there is no answer in time. */
+  ping(ip: string, timeoutMs: number): Promise<number>
   metrics(): { reason: number; direction: 'ingress' | 'egress'; packets: number; bytes: number }[]
   /** Stops reading events; programs and maps stay, traffic goes on. */
   close(): void

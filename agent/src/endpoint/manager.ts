@@ -5,7 +5,7 @@ import type { Datapath, PolicyAllow } from '../datapath/types.ts'
 import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
 import { reserved } from '../identity/reserved.ts'
-import type { Logger } from '../log.ts'
+import { messageOf, type Logger } from '../log.ts'
 import type { ResolvedPolicy } from '../policy/resolve.ts'
 import { Endpoint, podKey, type EndpointRecord } from './endpoint.ts'
 import type { IPAM } from './ipam.ts'
@@ -32,6 +32,8 @@ export class EndpointManager {
   readonly #log: Logger
   readonly #self: Pick<LocalNode, 'podCIDR' | 'ipv6'>
   readonly #proxy: Redirector
+  /** How many so far. */
+  readonly regenerations = { success: 0, fail: 0 }
 
   constructor(deps: { datapath: Datapath; ipam: IPAM; self: Pick<LocalNode, 'podCIDR' | 'ipv6'>; state: StateDir; log: Logger; proxy: Redirector }) {
     this.#self = deps.self
@@ -114,8 +116,10 @@ export class EndpointManager {
     const same = !first && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
     if (!same) {
       endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
-      if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
-      else this.#enforce(endpoint.id, policy)
+      this.#counted(() => {
+        if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
+        else this.#enforce(endpoint.id, policy)
+      })
     }
     endpoint.policy = policy
     endpoint.policyRevision = revision
@@ -129,6 +133,35 @@ export class EndpointManager {
   #enforce(id: number, policy: ResolvedPolicy): void {
     this.#datapath.setPolicy(id, this.#proxy.apply(id, policy))
     this.#proxy.settle(id)
+  }
+
+  /** Puts an endpoint's entry, program and policy into the datapath anew. Throws when its interface is gone. */
+  regenerate(endpoint: Endpoint, reason: string): void {
+    const { id, hostInterface, identity } = endpoint.record
+    endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
+    try {
+      this.#counted(() => {
+        const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
+        if (link === undefined) throw new Error(`its interface ${hostInterface} is gone`)
+        endpoint.link = link
+        this.#enforce(id, endpoint.policy)
+      })
+    } catch (error) {
+      endpoint.enter('ready', `Error while regenerating endpoint: ${messageOf(error)}`, 'Failure')
+      throw error
+    }
+    endpoint.enter('ready', `Successfully regenerated endpoint program due to ${reason}`)
+    this.#changed()
+  }
+
+  #counted(run: () => void): void {
+    try {
+      run()
+      this.regenerations.success++
+    } catch (error) {
+      this.regenerations.fail++
+      throw error
+    }
   }
 
   /** A seeded fault. */

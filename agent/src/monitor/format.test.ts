@@ -81,6 +81,14 @@ describe('other packets', () => {
     expect(summary(tcp('14'))).toBe('10.11.0.1:34336 -> 10.11.72.163:4240 tcp ACK, RST')
   })
 
+  it('puts brackets round IPv6 addresses that have a port', () => {
+    const addresses = 'f00d0000000000000af4010000000' + '00a' + 'f00d0000000000000af4010000000' + '00b'
+    const six = (next: string, rest: string) => Buffer.from('5e393cb65f3c92' + '8f60a31e7f' + '86dd' + '60000000' + '0014' + next + '40' + addresses + rest, 'hex')
+    expect(summary(six('06', '86201f90' + '0000000100000000' + '5002721000000000'))).toBe('[f00d::af4:100:0:a]:34336 -> [f00d::af4:100:0:b]:8080 tcp SYN')
+    expect(summary(six('11', '86201f90' + '00140000' + '00'.repeat(12)))).toBe('[f00d::af4:100:0:a]:34336 -> [f00d::af4:100:0:b]:8080 udp')
+    expect(summary(six('3a', '80000000' + '00010001' + '00'.repeat(12)))).toBe('f00d::af4:100:0:a -> f00d::af4:100:0:b EchoRequest')
+  })
+
   it('renders TCP as gopacket does', () => {
     const message: MonitorMessage = { type: 'drop', cpu: 1, source: 3, hash: 0, reason: 133, bytes: 74, srcIdentity: 300, dstIdentity: 400, dstId: 9, ifindex: 0, packet: tcp('02') }
     expect(shown(message, 'verbose').slice(1)).toEqual([

@@ -2,7 +2,7 @@ import { contains } from '../cluster/cidr.ts'
 import type { Protocol } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
-import { egressPeers, ingressPeers, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
+import { egressPeers, ingressPeers, isLimited, isPorted, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
 import { anyone, normalize, type Allow } from './allow.ts'
 import { matches, selectsAll, type NamespaceLabels } from './selector.ts'
 
@@ -65,10 +65,8 @@ function direction(peers: Peers[], world: World, namedPorts: NamedPorts): Allow[
 }
 
 function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): Allow[] {
-  const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined || it.names !== undefined
-  const ported = (it.toPorts ?? []).length > 0 || (it.icmps ?? []).length > 0
-  if (!limited && !ported) return []
-  const identities = limited ? peerIdentities(it, required, world) : selected({}, required, world)
+  if (!isLimited(it) && !isPorted(it)) return []
+  const identities = isLimited(it) ? peerIdentities(it, required, world) : selected({}, required, world)
   return identities.flatMap((identity) => portsOf(it, identity, world, namedPorts))
 }
 
@@ -105,8 +103,9 @@ function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
   return cidr === everywhere ? [reserved.world, ...inside] : inside
 }
 
-function portsOf({ toPorts = [], icmps = [] }: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
-  if (toPorts.length === 0 && icmps.length === 0) return [{ identity, port: 0, protocol: 'ANY' }]
+function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
+  const { toPorts = [], icmps = [] } = peers
+  if (!isPorted(peers)) return [{ identity, port: 0, protocol: 'ANY' }]
   const types = icmps.flatMap(({ fields }) => fields.map(({ family, type }): Allow => ({ identity, port: type, protocol: family === 'IPv6' ? 'ICMPv6' : 'ICMP' })))
   return [...types, ...toPorts.flatMap(({ ports, rules }) => ports.map((port) => ({ ...port, rules }))).flatMap(({ port, protocol = 'ANY', rules }) => {
     const requests = rules === undefined ? {} : { http: rules.http }

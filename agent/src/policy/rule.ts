@@ -36,12 +36,21 @@ export const policyLabels = (name: string, namespace: string): RuleLabel[] => [
 /** `k8s:io.cilium.k8s.policy.name=x`, as events and lists show a rule's labels. */
 export const labelText = ({ source, key, value }: RuleLabel): string => `${source}:${key}=${value}`
 
+/** Whether a rule has all of these labels; a wanted one's source may be left out, or `any`. */
+export const hasLabels = ({ labels }: Pick<Rule, 'labels'>, wanted: readonly RuleLabel[]): boolean =>
+  wanted.every(({ source, key, value }) => labels.some((label) => label.key === key && label.value === value && ['', 'any', label.source].includes(source)))
+
 /** The peers of either direction, by one set of names. */
 export interface Peers {
   endpoints?: Selector[] | undefined; requires?: Selector[] | undefined; entities?: string[] | undefined; cidrs?: CIDRRule[] | undefined; services?: ServiceReference[] | undefined
   names?: string[] | undefined
   toPorts?: PortRule[] | undefined; icmps?: ICMPRule[] | undefined
 }
+
+/** Whether it is for some peers; else it is for everyone. */
+export const isLimited = ({ endpoints, entities, cidrs, services, names }: Peers): boolean => [endpoints, entities, cidrs, services, names].some((peers) => peers !== undefined)
+/** Whether it is for some ports or ICMP types; else it is for all. */
+export const isPorted = ({ toPorts = [], icmps = [] }: Peers): boolean => toPorts.length > 0 || icmps.length > 0
 
 /** undefined unless one of them is there. */
 const joined = (plain: string[] | undefined, sets: CIDRRule[] | undefined): CIDRRule[] | undefined =>

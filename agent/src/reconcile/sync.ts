@@ -33,11 +33,11 @@ export interface Controllers { ipcache: Controller; tunnels: Controller; service
 export function createControllers(deps: SyncDeps): Controllers {
   const { stores, endpoints, log } = deps
   const controllers: Controllers = {
-    ipcache: new Controller('ipcache-sync', ipcacheSync(deps), log),
-    tunnels: new Controller('tunnel-sync', tunnelSync(deps), log),
-    services: new Controller('service-sync', serviceSync(deps), log),
+    ipcache: new Controller('ipcache-sync', ipcacheSync(deps), log, 'datapath'),
+    tunnels: new Controller('tunnel-sync', tunnelSync(deps), log, 'datapath'),
+    services: new Controller('service-sync', serviceSync(deps), log, 'datapath'),
     identities: new Controller('resolve-identity', () => identitySync(deps), log),
-    policy: new Controller('policy-sync', policySync(deps), log),
+    policy: new Controller('policy-sync', policySync(deps), log, 'datapath'),
     publish: new Controller('sync-to-k8s-ciliumendpoint', () => publishEndpoints({ client: deps.client, published: stores.ciliumEndpoints, endpoints: endpoints.list(), nodeIPv4: deps.self.ipv4 }), log),
     policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list() }), log),
   }
@@ -95,6 +95,7 @@ async function identitySync({ stores, endpoints, allocator }: SyncDeps): Promise
     const info = podInfo(pod)
     if (endpoint.record.pod.uid !== undefined && info.uid !== endpoint.record.pod.uid) continue
     endpoints.setPod(endpoint, info)
+    // One that bears the collector's mark is taken anew: `lookup` does not know it.
     const known = allocator.lookup(info.labels)
     if (known === endpoint.record.identity && endpoint.record.labels.join() === info.labels.join()) continue
     endpoints.setIdentity(endpoint, known ?? await allocator.allocate(info.labels), info.labels)

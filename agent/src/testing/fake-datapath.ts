@@ -11,11 +11,14 @@ export interface FakeKernel {
   cidrs: Map<string, number>
   tunnels: Map<string, string>
   services: Map<string, ServiceSpec>
+  metrics: ReturnType<Datapath['metrics']>
+  /** By the prefilter. */
+  denied: string[]
   /** Every call that changed something, in order. */
   calls: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), calls: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], denied: [], calls: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
@@ -62,7 +65,11 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     proxyOrigin: () => undefined,
     connectForProxy: () => new net.Socket(),
     collectConntrack: () => 0,
-    metrics: () => [],
+    metrics: () => kernel.metrics,
+    setPrefilter: (prefixes) => { log('setPrefilter', prefixes); kernel.denied = [...prefixes] },
+    prefilterMode: () => (kernel.denied.length === 0 ? undefined : 'generic'),
+    setDebug: (on) => log('setDebug', on),
+    ping: async () => 0.5,
     close: () => log('close'),
     uninstall: () => log('uninstall'),
   }

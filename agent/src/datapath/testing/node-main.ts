@@ -31,13 +31,15 @@ const methods: Record<string, (...args: never[]) => unknown> = {
 }
 say({ ready: { pid: process.pid, programs: datapath.programInfo, ms: Math.round(performance.now() - started) } })
 
-readline.createInterface({ input: process.stdin }).on('line', (line) => {
+async function answer(line: string): Promise<void> {
   const { id, method, args } = JSON.parse(line) as Call
   try {
     const call = (methods[method] ?? (datapath as unknown as Record<string, unknown>)[method]) as ((...args: unknown[]) => unknown) | undefined
     if (call === undefined) throw new Error(`no method ${method}`)
-    say({ id, result: call.apply(datapath, args) ?? null })
+    say({ id, result: await call.apply(datapath, args) ?? null })
   } catch (error) {
     say({ id, error: String(error) })
   }
-}).on('close', () => { proxy.close(); datapath.close() })
+}
+
+readline.createInterface({ input: process.stdin }).on('line', (line) => void answer(line)).on('close', () => { proxy.close(); datapath.close() })

@@ -176,7 +176,7 @@ switch (mode) {
   case 'stream': stream(host, Number(port)); break
   case 'udp': udp(host, Number(port), Number(source ?? 0), address); break
   case 'unfragmented': unfragmented(host, Number(port)); break
-  case 'ping': host.includes(':') ? ping6(host) : ping(host); break
+  case 'ping': (host.includes(':') ? ping6 : ping)(host); break
   case 'sniff': sniff(host); break
   default: finish({ error: `unknown mode ${mode}` })
 }
