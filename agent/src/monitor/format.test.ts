@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { DEBUG, type MonitorMessage } from '../datapath/events.ts'
 import { rebuildPacket } from '../testing/rebuild.ts'
 import { recorded } from '../testing/recorded.ts'
+import type { L7Record } from '../proxy/record.ts'
 import { formatMessage, lostLine, summary, type AgentMessage } from './format.ts'
 
 const names = new Map([[17, 'cilium_health'], [19, 'lxccont1'], [21, 'lxccont2'], [23, 'lxccont3']])
@@ -114,4 +115,25 @@ describe('other packets', () => {
   })
 
   it('says how many events were lost', () => expect(lostLine(1, 2624)).toBe('CPU 01: Lost 2624 events'))
+})
+
+describe('an entry of the access log', () => {
+  const record: L7Record = {
+    type: 'Request', observationPoint: 'Ingress', verdict: 'Denied', source: { id: 0, identity: 300, labels: ['k8s:class=tiefighter', 'k8s:org=empire'] }, destination: { id: 6, identity: 400, labels: ['k8s:class=deathstar'] },
+    http: { code: 403, method: 'PUT', host: 'deathstar', path: '/v1/exhaust-port?x=1', protocol: 'HTTP/1.1', rawHeaders: ['Host', 'deathstar', 'x-a', '1', 'X-A', '2'] },
+  }
+  const show = (verbosity: 'plain' | 'verbose' | 'json', more: Partial<L7Record> = {}) => formatMessage({ type: 'l7', record: { ...record, ...more } }, { verbosity, ifname })
+
+  it('is a line as Cilium has it', () => {
+    const ends = '([k8s:class=tiefighter k8s:org=empire]) to 6 ([k8s:class=deathstar]), identity 300->400'
+    for (const verbosity of ['plain', 'verbose'] as const) expect(show(verbosity)).toEqual([`<- Request http from 0 ${ends}, verdict Denied PUT http://deathstar/v1/exhaust-port?x=1 => 403`])
+    expect(show('plain', { type: 'Response', observationPoint: 'Egress', verdict: 'Forwarded' })).toEqual([`-> Response http from 0 ${ends}, verdict Forwarded PUT http://deathstar/v1/exhaust-port?x=1 => 403`])
+  })
+
+  it('is Cilium\'s record as JSON', () => {
+    expect(JSON.parse(show('json')[0]!)).toEqual({
+      type: 'logRecord', observationPoint: 'Ingress', flowType: 'Request', l7Proto: 'http', srcEpID: 0, srcEpLabels: ['k8s:class=tiefighter', 'k8s:org=empire'], srcIdentity: 300, dstEpID: 6, dstEpLabels: ['k8s:class=deathstar'], dstIdentity: 400, verdict: 'Denied',
+      http: { Code: 403, Method: 'PUT', URL: { Scheme: 'http', Opaque: '', User: null, Host: 'deathstar', Path: '/v1/exhaust-port', RawPath: '', ForceQuery: false, RawQuery: 'x=1', Fragment: '' }, Protocol: 'HTTP/1.1', Header: { Host: ['deathstar'], 'X-A': ['1', '2'] } },
+    })
+  })
 })
