@@ -20,9 +20,9 @@ import { IdentityAllocator, knownIdentities } from './identity/allocator.ts'
 import type { KubeClient } from './k8s/client.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
+import { createOperation } from './operation.ts'
 import { L7Proxy } from './proxy/proxy.ts'
 import { NamePoller, systemResolver } from './policy/names.ts'
-import { createOperation } from './operation.ts'
 import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
@@ -71,8 +71,8 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   await waitForStores(stores, log)
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
-  namesChanged = () => controllers.policy.trigger()
   const operation = createOperation({ config, client, nodeName: self.name, stores, endpoints, policies, datapath, controllers: Object.values(controllers) as Controller[], log })
+  namesChanged = () => controllers.policy.trigger()
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
   await operation.restore()

@@ -1,8 +1,8 @@
 import type { ServiceSpec } from '../datapath/types.ts'
 import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
 import { podKey } from '../endpoint/endpoint.ts'
-import type { RedirectStatistics } from '../proxy/proxy.ts'
 import type { HealthModel } from '../health/model.ts'
+import type { RedirectStatistics } from '../proxy/proxy.ts'
 import type { ControllerStatus } from '../reconcile/controller.ts'
 
 /** What the API gives out, in the names of Cilium's own models, so that `-o json` and jsonpath expressions fit both. */
@@ -11,9 +11,9 @@ export interface StatusModel {
   kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
   nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
   ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
-  proxy: { ip: string; 'port-range': string; redirects: number }
   /** `Cluster health` once all nodes have been asked. */
   cluster?: HealthModel; 'cilium-health': State
+  proxy: { ip: string; 'port-range': string; redirects: number }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }

@@ -3,7 +3,7 @@ import { hasFault } from '../fault.ts'
 import { clusterHealth } from './health.ts'
 import { tabulate } from '../text/tabwriter.ts'
 
-/** `cilium status` as Cilium prints it; what lash hasn't (IPv6, where it is off) is left out or Disabled. */
+/** `cilium status` as Cilium prints it; what lash hasn't is left out or Disabled. */
 export function statusText(status: StatusModel, options: { allControllers: boolean; allHealth: boolean; now: number }): string {
   const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers, proxy } = status
   const failing = controllers.filter((it) => it.status['consecutive-failure-count'] > 0)

@@ -42,8 +42,8 @@ export class LoadedDatapath implements Datapath {
   private readonly ipcache: IPCacheMap
   private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
-  private readonly proxied: ProxyMap
   private readonly prefilter: PrefilterProgram | undefined
+  private readonly proxied: ProxyMap
   private readonly conntrack6: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
@@ -62,8 +62,8 @@ export class LoadedDatapath implements Datapath {
     this.ipcache = new IPCacheMap(this.map('cilium_ipcache'), this.map('cilium_ipcache6'))
     this.cidrs = new CIDRMap({ prefixes: this.map('cilium_cidr'), config: this.map('cilium_config'), prefixes6: this.map('cilium_cidr6'), lengths6: this.map('cilium_cidr6_lengths') })
     this.conntrack = this.map('cilium_ct4_global')
-    this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
     this.prefilter = config.prefilter === undefined ? undefined : new PrefilterProgram(config.prefilter, maps, pinFolder(config.bpffs))
+    this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
     this.conntrack6 = this.map('cilium_ct6_global')
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }

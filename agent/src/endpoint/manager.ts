@@ -31,9 +31,9 @@ export class EndpointManager {
   readonly #state: StateDir
   readonly #log: Logger
   readonly #self: Pick<LocalNode, 'podCIDR' | 'ipv6'>
-  readonly #proxy: Redirector
   /** How many so far. */
   readonly regenerations = { success: 0, fail: 0 }
+  readonly #proxy: Redirector
 
   constructor(deps: { datapath: Datapath; ipam: IPAM; self: Pick<LocalNode, 'podCIDR' | 'ipv6'>; state: StateDir; log: Logger; proxy: Redirector }) {
     this.#self = deps.self
@@ -130,11 +130,6 @@ export class EndpointManager {
     return !same
   }
 
-  #enforce(id: number, policy: ResolvedPolicy): void {
-    this.#datapath.setPolicy(id, this.#proxy.apply(id, policy))
-    this.#proxy.settle(id)
-  }
-
   /** Puts an endpoint's entry, program and policy into the datapath anew. Throws when its interface is gone. */
   regenerate(endpoint: Endpoint, reason: string): void {
     const { id, hostInterface, identity } = endpoint.record
@@ -162,6 +157,11 @@ export class EndpointManager {
       this.regenerations.fail++
       throw error
     }
+  }
+
+  #enforce(id: number, policy: ResolvedPolicy): void {
+    this.#datapath.setPolicy(id, this.#proxy.apply(id, policy))
+    this.#proxy.settle(id)
   }
 
   /** A seeded fault. */
