@@ -20,7 +20,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     kube = plane.client()
     for (const n of [1, 2]) await createNode(n)
     ;[one, two] = await Promise.all([startTestAgent(plane, 'node1'), startTestAgent(plane, 'node2')])
-  }, 120_000)
+  }, 300_000)
 
   afterAll(async () => {
     for (const agent of [one, two]) { await agent?.stop(); if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true }) }
@@ -177,7 +177,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.cilium('status')).out).toMatch(/^Kubernetes: {13}Ok {9}1\.20 \(v1\.20\./m)
     expect((await one.cilium('endpoint', 'list', '-o', 'jsonpath={[*].id}')).out.split(/\s+/)).toContain(String(a1.id))
     expect((await one.cilium('endpoint', 'get', String(a1.id), '-o', 'jsonpath={[0].status.identity.id}')).out).toBe(`${a1.identity}\n`)
-    expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL          VALUE           \n10.244.2.0/24   192.168.77.12   \n')
+    expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL                 VALUE           \n10.244.2.0/24          192.168.77.12   \nf00d::af4:200:0:0/96   192.168.77.12   \n')
     expect((await one.cilium('policy', 'get')).out).toMatch(/"endpointSelector": \{[\s\S]*Revision: \d+\n$/)
     expect((await one.cilium('bpf', 'policy', 'get', String(a1.id), '-n')).out).toMatch(/^DIRECTION {3}IDENTITY {3}PORT\/PROTO/)
     expect(await one.cilium('endpoint', 'get', '0')).toEqual({ code: 1, out: 'Error: Cannot get endpoint 0: endpoint 0 not found\n' })

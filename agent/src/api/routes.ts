@@ -9,6 +9,7 @@ import { fromRules } from '../policy/ciliumpolicy.ts'
 import { messageOf } from '../log.ts'
 import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity } from '../k8s/types.ts'
+import type { L7Proxy } from '../proxy/proxy.ts'
 import type { ManualServices } from '../service/manual.ts'
 import type { NamespaceLabels } from '../policy/selector.ts'
 import { tracePolicy } from '../policy/trace.ts'
@@ -22,7 +23,7 @@ export interface ApiDeps extends OperationDeps {
   identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
-  cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
+  proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -49,8 +50,8 @@ export function createRoutes(deps: ApiDeps): Routes {
   return {
     'GET /v1/healthz': () => ok(status()),
     'GET /v1/version': () => ok(version),
-    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels)))),
-    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels))) },
+    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id)))),
+    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id))) },
     'GET /v1/identity': () => ok([...allIdentities()].map(([id, labels]) => identity(id, labels))),
     'GET /v1/identity/*': ({ parameters: [id = ''] }) => {
       const labels = allIdentities().get(Number(id))

@@ -164,15 +164,17 @@ export function listAddresses6(netlink: Netlink): string[] {
   })
 }
 
-export interface Route { prefix: string; link: Link; via?: string; source?: string }
+/** `local`: its addresses are this host's own. */
+export interface Route { prefix: string; link: Link; via?: string; source?: string; local?: boolean }
 
-function routeMessage({ prefix, link, via, source }: Route): { header: Buffer; attributes: Attribute[] } {
+function routeMessage({ prefix, link, via, source, local = false }: Route): { header: Buffer; attributes: Attribute[] } {
   const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
-  const TABLE_MAIN = 254, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_UNIVERSE = 0, UNICAST = 1
+  const TABLE_MAIN = 254, TABLE_LOCAL = 255, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_UNIVERSE = 0, UNICAST = 1, LOCAL = 2
   const six = isIPv6(prefix)
+  const scope = local ? SCOPE_HOST : via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE
   const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)
   return {
-    header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, TABLE_MAIN, PROTOCOL_STATIC, via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE, UNICAST, 0, 0, 0, 0]),
+    header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, local ? TABLE_LOCAL : TABLE_MAIN, PROTOCOL_STATIC, scope, local ? LOCAL : UNICAST, 0, 0, 0, 0]),
     attributes: [
       ...(bits === 0 ? [] : [[RTA.destination, address] as Attribute]), [RTA.device, u32(link.ifindex)],
       ...(via === undefined ? [] : [[RTA.gateway, addressBytes(via)] as Attribute]), ...(source === undefined ? [] : [[RTA.source, addressBytes(source)] as Attribute]),

@@ -85,10 +85,12 @@ function portStage(trace: Trace, peers: Peers, direction: Side, other: Labels): 
   if (isLimited(peers) && !selectors.some((selector) => meets(trace, peers, selector, other))) { out.push(`    Labels [${other.join(' ')}] not found`); return false }
   out.push('    Found all required labels')
   let allowed = false
-  for (const { ports } of peers.toPorts ?? []) {
+  for (const { ports, rules } of peers.toPorts ?? []) {
     const list = ports.map(({ port, protocol = 'ANY' }) => `{${port} ${protocol}}`).join(' ')
     const from = isLimited(peers) ? `[${selectors.map((selector) => JSON.stringify(selector)).join(' ')}]` : '[{}]'
     out.push(`    Allows ${direction === 'ingress' ? 'Ingress' : 'Egress'} port [${list}] ${direction === 'ingress' ? 'from' : 'to'} endpoints ${from}`)
+    // What a request must be is asked when there is one.
+    for (const rule of rules?.http ?? []) out.push(`      Restricts to HTTP requests ${JSON.stringify(rule)}`)
     // Without a port in the question every port must be allowed, which none of a list does.
     if (request.dports.length > 0 && request.dports.every((wanted) => ports.some((port) => covers(port, wanted)))) allowed = true
     else out.push('      No port match found')

@@ -1,3 +1,5 @@
+import net from 'node:net'
+import { listenOn } from '../datapath/proxy.ts'
 import type { Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 
 type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
@@ -57,7 +59,11 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     listIPCache: () => [...kernel.ipcache].map(([ip, entry]) => ({ ip, ...entry })),
     listConntrack: () => [],
     listEndpoints: () => [...kernel.endpoints.values()].map(({ id, ipv4: ip, identity, link: { ifindex, mac, nodeMac } }) => ({ ip, id, ifindex, mac, nodeMac, identity })),
-    listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, ...allow, packets: 0, bytes: 0 }))),
+    listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, proxyPort: 0, ...allow, packets: 0, bytes: 0 }))),
+    // Redirects are the kernel's: here nobody comes to the proxy.
+    listenForProxy: (port) => { log('listenForProxy', port); return listenOn(undefined, port) },
+    proxyOrigin: () => undefined,
+    connectForProxy: () => new net.Socket(),
     collectConntrack: () => 0,
     metrics: () => kernel.metrics,
     setPrefilter: (prefixes) => { log('setPrefilter', prefixes); kernel.denied = [...prefixes] },

@@ -6,31 +6,20 @@ import { KernelbedError } from '../../core/errors.ts'
 import { searchPath } from '../../image/host-tools.ts'
 
 /** The project's folder, which has the Vagrantfile. */
-export const vagrantfileDir = join(import.meta.dirname, '..', '..', '..')
-
-/** Where one run's Vagrant keeps what it knows. */
-export interface VagrantPlace {
-  /** Machines' state and boxes are in it, apart from the user's. */
-  readonly dir: string
-  /** What the Vagrantfile makes machines of. */
-  readonly plan: string
-  readonly provider: string
-  /** For the provider. */
-  readonly env: Readonly<Record<string, string>>
-}
+const vagrantfileDir = join(import.meta.dirname, '..', '..', '..')
 
 /** What the user's own folder of Vagrant has that a run needs: the plugins. Boxes and keys are a run's own. */
 const shared = ['gems', 'plugins.json', 'plugins.d']
 
-/** The environment in which `vagrant` knows the run's machines and nothing else. Asks nobody for updates. */
-export function vagrantEnv({ dir, plan, provider, env }: VagrantPlace): Record<string, string> {
+/** The environment in which `vagrant` knows the machines of a plan and nothing else; what it keeps of them, and boxes, are in `dir`, apart from the user's. Asks nobody for updates. */
+export function vagrantEnv(dir: string, plan: string): Record<string, string> {
   const home = join(dir, 'home')
   mkdirSync(home, { recursive: true })
   const users = process.env['VAGRANT_HOME'] ?? join(homedir(), '.vagrant.d')
   for (const name of shared) if (existsSync(join(users, name)) && !existsSync(join(home, name))) symlinkSync(join(users, name), join(home, name))
   return {
-    ...env, PATH: searchPath(), VAGRANT_CWD: vagrantfileDir, VAGRANT_HOME: home, VAGRANT_DOTFILE_PATH: join(dir, 'dot'), KERNELBED_MACHINES: plan,
-    VAGRANT_DEFAULT_PROVIDER: provider, VAGRANT_CHECKPOINT_DISABLE: '1', VAGRANT_BOX_UPDATE_CHECK_DISABLE: '1', VAGRANT_NO_COLOR: '1', VAGRANT_DISABLE_VBOXSYMLINKCREATE: '1',
+    PATH: searchPath(), VAGRANT_CWD: vagrantfileDir, VAGRANT_HOME: home, VAGRANT_DOTFILE_PATH: join(dir, 'dot'), KERNELBED_MACHINES: plan,
+    VAGRANT_DEFAULT_PROVIDER: 'libvirt', VAGRANT_CHECKPOINT_DISABLE: '1', VAGRANT_BOX_UPDATE_CHECK_DISABLE: '1', VAGRANT_NO_COLOR: '1',
   }
 }
 

@@ -1,5 +1,4 @@
 /** Machines made by Vagrant (docs/vagrant.md). */
-export { vagrantfileDir } from './command.ts'
 export { sessionDaemon, sessionIn } from './libvirt.ts'
 export { planMachines, type VagrantPlan, type VagrantSpec } from './plan.ts'
 export { upVagrant, type VagrantMachineSpec } from './up.ts'

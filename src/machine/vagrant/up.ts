@@ -46,30 +46,29 @@ export async function upVagrant(specs: readonly VagrantMachineSpec[], ctx: Conte
     const folder = ctx.registry.claim('folder of Vagrant', () => rmSync(dir, { recursive: true, force: true }))
     folder.hold({ kind: 'path', path: dir })
     const session = await startLibvirt(ctx)
-    const planned = await specsOf(specs, dir, ctx)
+    const provided = await provide(specs, dir, ctx)
     const key = runKey(ctx)
     const owner = process.env[ownerVariable]
     // libvirt gives QEMU an environment of its own; by this mark its processes are found as the run's.
-    const plan: VagrantPlan = { ...session, pool: join(dir, 'disks'), prefix: 'kb-', machines: planMachines(planned, key, owner === undefined ? {} : { [ownerVariable]: owner }) }
+    const plan: VagrantPlan = { ...session, pool: join(dir, 'disks'), prefix: 'kb-', machines: planMachines(provided, key, owner === undefined ? {} : { [ownerVariable]: owner }) }
     mkdirSync(join(dir, 'disks'), { recursive: true })
     writeFileSync(join(dir, 'machines.json'), JSON.stringify(plan, undefined, 2))
-    const env = vagrantEnv({ dir, plan: join(dir, 'machines.json'), provider: 'libvirt', env: {} })
+    const env = vagrantEnv(dir, join(dir, 'machines.json'))
     await assertPlugin(env, ctx.signal)
     const claim = ctx.registry.claim(`Vagrant machines ${names.join(', ')}`, () => destroy(env, ctx))
     await up(plan, env, claim, step, ctx)
-    return Promise.all(specs.map((spec, i) => started(spec, planned[i]!, key.file, start, ctx)))
+    return Promise.all(specs.map((spec, i) => started(spec, provided[i]!, key.file, start, ctx)))
   })
 }
 
-const specsOf = (specs: readonly VagrantMachineSpec[], dir: string, ctx: Context): Promise<VagrantSpec[]> => inTurn(specs, async (spec) => ({
-  ...spec, box: await makeThinBox(spec, join(dir, 'boxes'), ctx), console: join(machineDir(spec, ctx), 'console.log'),
-  ports: { ssh: await leasePort(ctx), link: { first: await leasePort(ctx), own: await leasePort(ctx) } },
-}))
-
-async function inTurn<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]> {
-  const made: R[] = []
-  for (const item of items) made.push(await make(item))
-  return made
+/** Boxes, consoles and ports of the machines; one after the other, as machines of one kernel have one box. */
+async function provide(specs: readonly VagrantMachineSpec[], dir: string, ctx: Context): Promise<VagrantSpec[]> {
+  const provided: VagrantSpec[] = []
+  for (const spec of specs) {
+    const ports = { ssh: await leasePort(ctx), link: { first: await leasePort(ctx), own: await leasePort(ctx) } }
+    provided.push({ ...spec, box: await makeThinBox(spec, join(dir, 'boxes'), ctx), console: join(machineDir(spec, ctx), 'console.log'), ports })
+  }
+  return provided
 }
 
 /** `vagrant up`, watched: a kernel that panics is not waited for. */
