@@ -17,7 +17,7 @@ export class UnknownFault extends Error {}
 
 /**
  * Compiles and bundles lash and lays out the root file system of its image in `outDir/rootfs`. Needs clang and gcc. A fault is built in by
- * its name in faults.ts; throws UnknownFault for another.
+ * its name in faults.json; throws UnknownFault for another.
  */
 export async function buildAgent({ outDir, fault }: { outDir: string; fault?: string }): Promise<BuiltAgent> {
   if (fault !== undefined && !Object.hasOwn(faults, fault)) throw new UnknownFault(`unknown fault "${fault}"${didYouMean(fault, Object.keys(faults))}; known: ${Object.keys(faults).join(', ')}`)
@@ -27,8 +27,12 @@ export async function buildAgent({ outDir, fault }: { outDir: string; fault?: st
   chmodSync(join(rootfs, 'tmp'), 0o1777)
   const version = `1.2.5-lash${fault === undefined ? '' : `+${fault}`}`
 
-  run('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-I', join(agentDir, 'bpf'), ...(fault === undefined ? [] : [defineOf(fault)]), '-c', join(agentDir, 'bpf/lash.c'), '-o', join(rootfs, 'opt/lash/lash.o')])
-  for (const [name, to] of [['cilium-cni', 'opt/lash'], ['cilium', 'usr/bin']] as const) run('gcc', ['-static', '-Os', '-s', '-Wall', '-o', join(rootfs, to, name), join(agentDir, 'client', `${name}.c`)])
+  for (const name of ['lash', 'prefilter']) {
+    run('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-I', join(agentDir, 'bpf'), ...(fault === undefined ? [] : [defineOf(fault)]), '-c', join(agentDir, `bpf/${name}.c`), '-o', join(rootfs, `opt/lash/${name}.o`)])
+  }
+  for (const [name, source, to] of [['cilium-cni', 'cilium-cni', 'opt/lash'], ['cilium', 'cilium', 'usr/bin'], ['cilium-health', 'cilium', 'usr/bin']] as const) {
+    run('gcc', ['-static', '-Os', '-s', '-Wall', ...(name === 'cilium-health' ? ['-DPROGRAM="cilium-health"'] : []), '-o', join(rootfs, to, name), join(agentDir, 'client', `${source}.c`)])
+  }
   await bundle(rootfs, version, fault ?? '')
   copyNode(rootfs)
   launcher(rootfs, 'cilium-agent', 'agent.cjs')

@@ -7,12 +7,13 @@
  * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
  * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES, SHORTEST_PREFIX_WINS, EGRESS_NOT_ENFORCED,
  * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED, IPV6_POLICY_FORGETS_DROP, IPV6_EGRESS_NOT_ENFORCED,
- * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI.
+ * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI, L7_NOT_REDIRECTED, L7_FORGETS_IDENTITY.
  *
  *   from_container ─→ lb4 ─→ identify4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
  *   from_host ───────↗  ↑ └───────────────↗        ├→ to_stack4 ─→ this host, or the world
  *   from_netdev ────────┘                          └→ overlay device ─→ another node
  *   from_overlay ─→ deliver4, to_stack4                                               lash6.h has the programs of IPv6
+ *   egress4, deliver4 ─→ to_proxy4 ─→ the agent's proxy ─→ from_host ─→ from_proxy4 (its answers) ─→ deliver4, egress4
  *
  * What 4.9 forces: everything inline (no calls before 4.16), no loops, no global data (5.2), hash maps only (LRU is 4.10, LPM 4.11),
  * 4,096 instructions a program and 98,304 verified ones: hence the tail calls.
@@ -23,6 +24,7 @@
 #include "lib/lb.h"
 #include "lib/ip6.h"
 #include "lib/policy.h"
+#include "lib/proxy.h"
 
 char _license[] __section("license") = "GPL";
 #ifdef FAULT_TUNNEL_BYPASS
@@ -133,7 +135,8 @@ static __always_inline __u32 host_identity(struct __sk_buff *skb, const struct c
 __section("tc/from_host") int from_host(struct __sk_buff *skb)
 {
 	const struct config *config = lookup_config();
-	__u32 identity;
+	__u32 identity, source = 0;
+	__u8 point = TRACE_FROM_HOST;
 
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		start_flow(skb, 0, 0);
@@ -141,9 +144,21 @@ __section("tc/from_host") int from_host(struct __sk_buff *skb)
 	}
 	if (!config || skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_OK;
+	if (is_proxy_answer(skb)) {
+		start_flow(skb, 0, 0);
+		return finish(skb, tail_call(skb, CALL_FROM_PROXY4), METRIC_EGRESS, 0);
+	}
 	identity = host_identity(skb, config);
-	start_flow(skb, 0, identity);
-	trace(skb, TRACE_FROM_HOST, 0, identity, 0, 0, 0, CT_NEW);
+	if (sent_by_proxy(skb)) {
+		point = TRACE_FROM_PROXY;
+		identity = skb->mark & PROXY_MARK_IDENTITY;
+		source = skb->mark & PROXY_MARK_EGRESS ? 0 : CB_PROXIED;
+	}
+#ifdef FAULT_L7_FORGETS_IDENTITY
+	identity = host_identity(skb, config);
+#endif
+	start_flow(skb, source, identity);
+	trace(skb, point, 0, identity, 0, 0, 0, CT_NEW);
 	return finish(skb, tail_call(skb, CALL_LB4), METRIC_EGRESS, 0);
 }
 
@@ -158,6 +173,11 @@ __section("tc/from_netdev") int from_netdev(struct __sk_buff *skb)
 
 	if (!config || skb->protocol != bpf_htons(ETH_P_IP) || parse(skb, &packet) || packet.proto == IPPROTO_ICMP)
 		return TC_ACT_OK;
+	/* On lo: to another of the proxy's connections, which it made in a pod's name. */
+	if (is_proxy_answer(skb)) {
+		start_flow(skb, 0, 0);
+		return finish(skb, tail_call(skb, CALL_FROM_PROXY4), METRIC_EGRESS, 0);
+	}
 	key.address = packet.tuple.daddr;
 	key.dport = packet.tuple.dport;
 	key.proto = packet.proto;
@@ -265,6 +285,23 @@ __section("tail/4") int identify4(struct __sk_buff *skb)
 
 /* ---- leaving the sender: conntrack, egress policy, where to ---- */
 
+/* Where a flow's packets go: a connection that the proxy has is the proxy's until it ends, whatever policy has come since. */
+static __always_inline __be16 proxy_of(int verdict, int ct, const struct ct_state *found)
+{
+#ifdef FAULT_L7_NOT_REDIRECTED
+	return 0;
+#endif
+	return ct == CT_ESTABLISHED && found->proxy_port ? found->proxy_port : verdict;
+}
+
+/* Only returns when it failed. target is the port, and CB_EGRESS. */
+static __always_inline int to_proxy(struct __sk_buff *skb, __u32 target, __u32 dst_identity, int ct)
+{
+	cb_set(skb, CB_TARGET, target);
+	cb_set(skb, CB_STATE, (__u32)ct << 24 | dst_identity);
+	return tail_call(skb, CALL_TO_PROXY4);
+}
+
 struct destination {
 	__u32 identity;
 	__be32 node;      /* tunnel end, for what is on another node */
@@ -337,19 +374,21 @@ forward(struct __sk_buff *skb, const struct config *config, struct packet *packe
 	return tail_call(skb, CALL_TO_STACK4);
 }
 
-/* 0, or a drop reason. */
+/* 0 for allowed, the proxy's port, or a drop reason. */
 static __always_inline int
 check_egress(struct __sk_buff *skb, const struct config *config, struct packet *packet, __u32 dst_identity, int ct)
 {
 	__u16 source = cb_source(skb);
+	int verdict;
 
 #ifdef FAULT_EGRESS_NOT_ENFORCED
 	return 0;
 #endif
 	if (!(cb_get(skb, CB_SOURCE) >> 16 & EP_ENFORCE_EGRESS) || cb_get(skb, CB_REV_NAT) & CB_LOOPBACK || ct == CT_REPLY || ct == CT_RELATED)
 		return 0;
-	if (!policy_verdict(skb, packet, source, 1, dst_identity))
-		return 0;
+	verdict = policy_verdict(skb, packet, source, 1, dst_identity);
+	if (verdict >= 0)
+		return verdict;
 	debug(skb, config, source, DBG_POLICY_DENIED, cb_get(skb, CB_SRC_IDENTITY), dst_identity, 0);
 	if (ct == CT_ESTABLISHED)
 		ct_forget(packet, CT_EGRESS);
@@ -358,12 +397,13 @@ check_egress(struct __sk_buff *skb, const struct config *config, struct packet *
 
 /* 0, or a drop reason. */
 static __always_inline int
-track_egress(struct __sk_buff *skb, const struct config *config, struct packet *packet, int ct, const struct ct_state *found)
+track_egress(struct __sk_buff *skb, const struct config *config, struct packet *packet, int ct, const struct ct_state *found, __be16 proxy_port)
 {
 	__u16 source = cb_source(skb);
 	__u32 rev_nat = cb_get(skb, CB_REV_NAT);
 	struct ct_state state = {
 		.rev_nat_index = rev_nat, .flags = rev_nat & CB_LOOPBACK ? CT_LOOPBACK : 0, .client = cb_get(skb, CB_TARGET),
+		.proxy_port = proxy_port,
 	};
 	_Bool stale = ct == CT_ESTABLISHED && found->rev_nat_index != state.rev_nat_index;
 
@@ -379,7 +419,7 @@ __section("tail/1") int egress4(struct __sk_buff *skb)
 	struct packet packet = {};
 	struct destination to = {};
 	struct ct_state found = {};
-	int result = DROP_INVALID, ct;
+	int result = DROP_INVALID, ct, proxy;
 
 	if (config)
 		result = parse(skb, &packet);
@@ -393,23 +433,29 @@ __section("tail/1") int egress4(struct __sk_buff *skb)
 		to.local = 0;
 	}
 #endif
-	result = check_egress(skb, config, &packet, to.identity, ct);
-	if (!result)
-		result = track_egress(skb, config, &packet, ct, &found);
+	proxy = check_egress(skb, config, &packet, to.identity, ct);
+	if (proxy < 0)
+		return finish(skb, proxy, METRIC_EGRESS, to.identity);
+	proxy = proxy_of(proxy, ct, &found);
+	result = track_egress(skb, config, &packet, ct, &found, proxy);
 	if (!result) {
 		update_metrics(skb, METRIC_EGRESS, 0);
-		result = forward(skb, config, &packet, &to, ct);
+		if (proxy)
+			result = to_proxy(skb, proxy | CB_EGRESS, to.identity, ct);
+		else
+			result = forward(skb, config, &packet, &to, ct);
 	}
 	return finish(skb, result, METRIC_EGRESS, to.identity);
 }
 
 /* ---- to a pod of this node: conntrack, ingress policy, reverse translation ---- */
 
-/* 0, or a drop reason. */
+/* 0 for allowed, the proxy's port, or a drop reason. */
 static __always_inline int
 check_ingress(struct __sk_buff *skb, const struct config *config, struct packet *packet, const struct endpoint *endpoint, int ct)
 {
 	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
+	int verdict;
 
 	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_RELATED)
 		return 0;
@@ -420,8 +466,9 @@ check_ingress(struct __sk_buff *skb, const struct config *config, struct packet 
 	/* Only load balancing brings a packet from this address: check_sender refuses it to pods. */
 	if (packet->tuple.saddr == LOOPBACK_ADDR)
 		return 0;
-	if (!policy_verdict(skb, packet, endpoint->id, 0, identity))
-		return 0;
+	verdict = policy_verdict(skb, packet, endpoint->id, 0, identity);
+	if (verdict >= 0)
+		return verdict;
 	debug(skb, config, endpoint->id, DBG_POLICY_DENIED, identity, endpoint->identity, 0);
 	if (ct == CT_ESTABLISHED)
 		ct_forget(packet, CT_INGRESS);
@@ -436,7 +483,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct config *c
 	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
 	_Bool moved;
 	__u8 macs[12];
-	int error, ct;
+	int error, ct, proxy;
 
 	/* A service at a node's address was asked from outside: its answers must come by there, whoever the client is. */
 	if (cb_get(skb, CB_SOURCE) & CB_NETDEV)
@@ -450,11 +497,18 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct config *c
 	if (error)
 		return error;
 	ct = ct_lookup(skb, config, endpoint->id, &packet, CT_INGRESS, &found);
-	error = check_ingress(skb, config, &packet, endpoint, ct);
+	proxy = check_ingress(skb, config, &packet, endpoint, ct);
+	if (proxy < 0)
+		return proxy;
+	/* What the proxy has decided on is not for it once more. */
+	proxy = cb_get(skb, CB_SOURCE) & CB_PROXIED ? 0 : proxy_of(proxy, ct, &found);
+	fresh.proxy_port = proxy;
 	/* A client may use a port again towards another node's NodePort. */
 	moved = ct == CT_ESTABLISHED && (found.flags != fresh.flags || found.client != fresh.client);
-	if (!error && (ct == CT_NEW || moved) && !packet.related)
+	if ((ct == CT_NEW || moved) && !packet.related)
 		error = ct_create(skb, config, endpoint->id, &packet, CT_INGRESS, &fresh, identity);
+	if (!error && proxy)
+		return to_proxy(skb, proxy, endpoint->identity, ct);
 	if (!error && (ct == CT_REPLY || ct == CT_RELATED))
 		error = reverse_nat(skb, config, endpoint->id, &packet, &found);
 	if (!error)
@@ -515,4 +569,50 @@ __section("tail/3") int to_stack4(struct __sk_buff *skb)
 	return skb->ifindex == config->host_ifindex ? redirect(config->host_ifindex, BPF_F_INGRESS) : TC_ACT_OK;
 }
 
+/* ---- to the agent's proxy, and what it answers ---- */
+
+__section("tail/5") int to_proxy4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	struct packet packet = {};
+	__u32 target = cb_get(skb, CB_TARGET), state = cb_get(skb, CB_STATE), identity = cb_get(skb, CB_SRC_IDENTITY);
+	__u8 dir = target & CB_EGRESS ? METRIC_EGRESS : METRIC_INGRESS;
+	int result = DROP_INVALID;
+
+	if (config)
+		result = parse(skb, &packet);
+	if (!result) {
+		trace(skb, TRACE_TO_PROXY, cb_source(skb), identity, state & 0xffffff, 0, 0, state >> 24);
+		result = redirect_to_proxy(skb, config, &packet, target, identity, state & 0xffffff);
+	}
+	return finish(skb, result, dir, state & 0xffffff);
+}
+
+__section("tail/6") int from_proxy4(struct __sk_buff *skb)
+{
+	const struct config *config = lookup_config();
+	const struct endpoint *endpoint;
+	struct packet packet = {};
+	struct proxy4_flow flow = {};
+	int result = DROP_INVALID;
+
+	if (config)
+		result = parse(skb, &packet);
+	if (!result)
+		result = restore_origin(skb, &packet, &flow);
+	if (result)
+		return finish(skb, result, METRIC_EGRESS, 0);
+	if (flow.egress) {
+		start_flow(skb, 0, flow.dst_identity);
+		trace(skb, TRACE_FROM_PROXY, 0, flow.dst_identity, flow.src_identity, 0, 0, CT_REPLY);
+		cb_set(skb, CB_TARGET, packet.tuple.daddr);
+		return finish(skb, tail_call(skb, CALL_DELIVER4), METRIC_INGRESS, flow.src_identity);
+	}
+	endpoint = lookup_endpoint(flow.daddr);
+	if (!endpoint)
+		return finish(skb, DROP_NO_LXC, METRIC_EGRESS, flow.src_identity);
+	start_flow(skb, endpoint->id | endpoint->flags << 16, endpoint->identity);
+	trace(skb, TRACE_FROM_PROXY, endpoint->id, endpoint->identity, flow.src_identity, 0, 0, CT_REPLY);
+	return finish(skb, tail_call(skb, config->prefix_lengths ? CALL_IDENTIFY4 : CALL_EGRESS4), METRIC_EGRESS, flow.src_identity);
+}
 #include "lash6.h"

@@ -9,21 +9,28 @@
 #ifndef NODE
 #define NODE "/usr/bin/node"
 #endif
+/* What the agent is told first, when this is not `cilium` but another of its programs: "cilium-health". */
+#ifndef PROGRAM
+#define PROGRAM ""
+#endif
 #ifndef SCRIPT
 #define SCRIPT "/opt/lash/cilium.cjs"
 #endif
 
 static void run_standalone(char **argv, int argc)
 {
-	char **args = calloc(argc + 3, sizeof(char *));
+	char **args = calloc(argc + 4, sizeof(char *));
+	int count = 3;
 
 	if (!args)
 		_exit(1);
 	args[0] = NODE;
 	args[1] = "--no-warnings";
 	args[2] = SCRIPT;
+	if (PROGRAM[0])
+		args[count++] = PROGRAM;
 	for (int i = 1; i < argc; i++)
-		args[i + 2] = argv[i];
+		args[count++] = argv[i];
 	/* Saves parsing the bundle again. */
 	setenv("NODE_COMPILE_CACHE", "/var/cache/lash", 0);
 	execv(args[0], args);
@@ -51,8 +58,10 @@ int main(int argc, char **argv)
 	int reached, status;
 
 	append_text(&body, "{\"argv\":[");
+	if (PROGRAM[0])
+		append_json_string(&body, PROGRAM, strlen(PROGRAM));
 	for (int i = 1; i < argc; i++) {
-		if (i > 1)
+		if (i > 1 || PROGRAM[0])
 			append_text(&body, ",");
 		append_json_string(&body, argv[i], strlen(argv[i]));
 	}

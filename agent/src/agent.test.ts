@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -19,7 +20,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     kube = plane.client()
     for (const n of [1, 2]) await createNode(n)
     ;[one, two] = await Promise.all([startTestAgent(plane, 'node1'), startTestAgent(plane, 'node2')])
-  }, 120_000)
+  }, 300_000)
 
   afterAll(async () => {
     for (const agent of [one, two]) { await agent?.stop(); if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true }) }
@@ -176,7 +177,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.cilium('status')).out).toMatch(/^Kubernetes: {13}Ok {9}1\.20 \(v1\.20\./m)
     expect((await one.cilium('endpoint', 'list', '-o', 'jsonpath={[*].id}')).out.split(/\s+/)).toContain(String(a1.id))
     expect((await one.cilium('endpoint', 'get', String(a1.id), '-o', 'jsonpath={[0].status.identity.id}')).out).toBe(`${a1.identity}\n`)
-    expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL          VALUE           \n10.244.2.0/24   192.168.77.12   \n')
+    expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL                 VALUE           \n10.244.2.0/24          192.168.77.12   \nf00d::af4:200:0:0/96   192.168.77.12   \n')
     expect((await one.cilium('policy', 'get')).out).toMatch(/"endpointSelector": \{[\s\S]*Revision: \d+\n$/)
     expect((await one.cilium('bpf', 'policy', 'get', String(a1.id), '-n')).out).toMatch(/^DIRECTION {3}IDENTITY {3}PORT\/PROTO/)
     expect(await one.cilium('endpoint', 'get', '0')).toEqual({ code: 1, out: 'Error: Cannot get endpoint 0: endpoint 0 not found\n' })
@@ -185,6 +186,73 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.cilium('config')).out).toContain('PolicyEnforcement        never\n')
     expect(await one.cilium('config', 'PolicyEnforcement=default')).toEqual({ code: 0, out: '' })
     await eventually(() => expect(a1.policy.ingress).toHaveLength(1))
+  })
+
+  it('count, and show it on the command line', async () => {
+    one.kernel.metrics = [{ reason: 0, direction: 'ingress', packets: 7, bytes: 700 }, { reason: 133, direction: 'ingress', packets: 3, bytes: 180 }, { reason: 2, direction: 'egress', packets: 1, bytes: 60 }, { reason: 134, direction: 'egress', packets: 2, bytes: 60 }]
+    const bad = '/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies'
+    await kube.create(bad, { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'bad' }, spec: { endpointSelector: {}, egress: [{ toCIDR: ['10.9.0.0/99'] }] } })
+    await eventually(async () => expect((await one.answer('metrics', 'list', '-p', 'import_errors')).out).toContain('1.000000'))
+    await kube.delete(`${bad}/bad`)
+    await eventually(async () => expect((await one.answer('metrics', 'list', '-p', 'policy_count')).out).toContain('1.000000'))
+    const samples = JSON.parse((await one.answer('metrics', 'list', '-o', 'json')).out) as { name: string; labels: Record<string, string>; value: number }[]
+    const value = (name: string, labels: Record<string, string> = {}) => samples.find((it) => it.name === `cilium_${name}` && Object.entries(labels).every(([key, text]) => it.labels[key] === text))?.value
+    expect(value('endpoint_count')).toBe(one.kernel.endpoints.size)
+    expect(value('endpoint_state', { endpoint_state: 'ready' })).toBe(one.kernel.endpoints.size)
+    expect(value('drop_count_total', { reason: 'Policy denied (L3)', direction: 'INGRESS' })).toBe(3)
+    // Two numbers of one reason are one sample.
+    expect(value('drop_count_total', { reason: 'Invalid packet', direction: 'EGRESS' })).toBe(3)
+    expect(value('forward_count_total', { direction: 'INGRESS' })).toBe(7)
+    expect(value('policy_count')).toBe(1)
+    expect(value('policy_import_errors')).toBe(1)
+    expect(value('endpoint_regenerations', { outcome: 'success' })).toBeGreaterThan(1)
+    one.kernel.metrics[0]!.packets = 8
+    expect((await one.answer('metrics', 'list', '-p', 'forward_count')).out).toMatch(/^Metric +Labels +Value\ncilium_forward_count_total +direction="INGRESS" +8\.000000\n$/)
+    expect(await one.answer('metrics', 'list', '-p', '(')).toMatchObject({ code: 1, out: expect.stringContaining('Cannot compile regex') as string })
+  })
+
+  it('deny prefixes, which outlives a restart, and refuse what is none', async () => {
+    expect((await one.answer('prefilter', 'list')).out).toBe('Revision: 1\n')
+    expect((await one.answer('prefilter', 'update', '--cidr', '10.9.1.7/24,10.8.0.0/16', '--revision', '1')).out).toBe('Revision: 2\n10.8.0.0/16\n10.9.1.0/24\n')
+    expect(one.kernel.denied).toEqual(['10.8.0.0/16', '10.9.1.0/24'])
+    expect(await one.answer('prefilter', 'update', '--cidr', '10.7.0.0/16', '--revision', '1')).toEqual({ code: 1, out: 'Error: Cannot update CIDR list: Latest revision is 2 not 1\n' })
+    expect(await one.answer('prefilter', 'update', '--cidr', '10.7.0.0/33')).toMatchObject({ code: 1, out: expect.stringContaining('"10.7.0.0/33" is not an IPv4 prefix') as string })
+    expect(await one.answer('prefilter', 'update', '--cidr', '0.0.0.0/0')).toMatchObject({ code: 1, out: expect.stringContaining('would cut this node off') as string })
+    expect(await one.answer('prefilter', 'delete', '--cidr', '10.7.0.0/16')).toMatchObject({ code: 1, out: expect.stringContaining('10.7.0.0/16 is not denied') as string })
+    await one.stop()
+    one.kernel.denied = []
+    await one.start()
+    expect(one.kernel.denied).toEqual(['10.8.0.0/16', '10.9.1.0/24'])
+    expect((await one.answer('prefilter', 'list', '-o', 'jsonpath={.status.realized.deny[0]}')).out).toBe('10.8.0.0/16\n')
+    expect((await one.answer('prefilter', 'delete', '--cidr', '10.8.0.0/16,10.9.1.0/24')).out).toBe('Revision: 3\n')
+    expect(one.kernel.denied).toEqual([])
+  })
+
+  it('change options, all or none, and look after single endpoints', async () => {
+    const id = String(podA().id)
+    expect(await one.answer('config', 'Debug=enable')).toEqual({ code: 0, out: '' })
+    expect(one.kernel.calls.at(-1)).toBe('setDebug true')
+    expect((await one.answer('config', '-o', 'jsonpath={.realized.options.Debug}')).out).toBe('Enabled\n')
+    expect(await one.answer('config', 'Debug=disable', 'PolicyEnforcement=perhaps')).toMatchObject({ code: 1, out: expect.stringContaining('PolicyEnforcement="perhaps": must be default, always or never') as string })
+    expect(await one.answer('config', 'Debg=enable')).toMatchObject({ code: 1, out: expect.stringContaining('did you mean "Debug"?') as string })
+    expect((await one.answer('endpoint', 'config', id)).out).toMatch(/^Debug +Enabled$/m)
+    await one.answer('config', 'Debug=disable')
+    expect(await one.answer('endpoint', 'regenerate', id)).toEqual({ code: 0, out: `Endpoint ${id} successfully regenerated\n` })
+    expect((await one.answer('endpoint', 'log', id)).out).toMatch(/OK +ready +Successfully regenerated endpoint program due to requested on the command line/)
+    // Its interface is nowhere on this machine.
+    expect((await one.answer('endpoint', 'health', id)).out).toBe('Overall Health:   Failure\nBPF Health:       OK\nPolicy Health:    OK\nConnected:        no\n')
+    expect(await one.answer('endpoint', 'config', id, 'Debug=enable')).toMatchObject({ code: 1 })
+  })
+
+  it('gather all of it for a bug report, with what is wrong where there is no agent', async () => {
+    const path = join(one.dir, 'report.tar')
+    expect(await one.answer('bugtool', '-o', path)).toEqual({ code: 0, out: `\nARCHIVE at ${path}\n` })
+    const list = execFileSync('tar', ['-tf', path], { encoding: 'utf8' }).split('\n')
+    const file = list.find((name) => name.endsWith('/cmd/cilium-endpoint-list.md')) ?? expect.fail(list.join('\n'))
+    expect(execFileSync('tar', ['-xOf', path, file], { encoding: 'utf8' })).toContain('10.244.1.2')
+    expect(list.some((name) => name.endsWith('/files/proc/version'))).toBe(true)
+    expect(await one.answer('bugtool', '-o', 'zip')).toMatchObject({ code: 1, out: expect.stringContaining('must be one of [tar, gz]') as string })
+    expect(await one.answer('bugtool', '-t', '/nonexistent')).toMatchObject({ code: 1, out: expect.stringContaining('Failed to create archive') as string })
   })
 
   it('stream events to a monitor, which survives a restart', async () => {
@@ -233,6 +301,20 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await one.start()
     expect(endpointAt(one, ip)).toBeUndefined()
     await eventually(() => expect(two.kernel.ipcache.has(ip)).toBe(false))
+  })
+
+  it('remove identities that nobody has, and none that somebody takes', async () => {
+    const path = '/apis/cilium.io/v2/ciliumidentities'
+    const ids = async () => ((await kube.get<KubeList<CiliumIdentity>>(path)).items ?? []).map(({ metadata }) => Number(metadata.name))
+    const used = endpointAt(two, '10.244.2.2').identity
+    await kube.create(path, { apiVersion: 'cilium.io/v2', kind: 'CiliumIdentity', metadata: { name: '777' }, 'security-labels': { 'k8s:app': 'gone', 'k8s:io.kubernetes.pod.namespace': 'default' } })
+    await kube.mergePatch(`${path}/${used}`, { metadata: { annotations: { 'cilium.io/unused': 'true' } } })
+    await eventually(async () => expect((await kube.get<CiliumIdentity>(`${path}/${used}`)).metadata.annotations ?? {}).toEqual({}))
+    await eventually(async () => expect(await ids()).not.toContain(777))
+    await createPod('e1', 'node2', { app: 'd' })
+    expect((await two.cni('ADD', { container: 'ce1', pod: 'e1' })).status).toBe(0)
+    await eventually(async () => expect((await ids()).sort()).toEqual([...new Set([...one.kernel.endpoints.values(), ...two.kernel.endpoints.values()].map(({ identity }) => identity))].sort()))
+    expect(await ids()).toContain(used)
   })
 
   it('tell kubelet to come back while they are down', async () => {

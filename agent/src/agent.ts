@@ -16,14 +16,17 @@ import { EndpointManager } from './endpoint/manager.ts'
 import type { PodInfo } from './endpoint/podinfo.ts'
 import { StateDir } from './endpoint/statedir.ts'
 import { CIDRIdentities } from './identity/cidr.ts'
-import { IdentityAllocator } from './identity/allocator.ts'
+import { IdentityAllocator, knownIdentities } from './identity/allocator.ts'
 import type { KubeClient } from './k8s/client.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
+import { createOperation } from './operation.ts'
+import { L7Proxy } from './proxy/proxy.ts'
+import { NamePoller, systemResolver } from './policy/names.ts'
 import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
-import { Controller } from './reconcile/controller.ts'
+import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
 import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 
@@ -46,52 +49,63 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu, tunnel: config.tunnel, podCIDR6: self.ipv6?.podCIDR ?? 'none' })
 
   const ipam = new IPAM(self.podCIDR)
-  const endpoints = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint') })
+  const monitor = new MonitorHub(datapath)
+  const cidrs = new CIDRIdentities(datapath.listCIDRs())
+  const proxy: L7Proxy = new L7Proxy({
+    transport: datapath, log: log.subsys('proxy'), record: (record) => monitor.l7Event(record),
+    labelsOf: (identity) => knownIdentities(stores.identities).get(identity) ?? cidrs.list().find(({ id }) => id === identity)?.labels ?? [],
+    endpointAt: (ip) => endpoints.list().find(({ record }) => record.ipv4 === ip)?.id ?? 0,
+  })
+  const endpoints: EndpointManager = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint'), proxy })
   endpoints.restore()
 
-  const monitor = new MonitorHub(datapath)
   endpoints.onChange(() => monitor.interfacesChanged())
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
   const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
-  const cidrs = new CIDRIdentities(datapath.listCIDRs())
+  let namesChanged = () => {}
+  const names = new NamePoller({ resolve: systemResolver, changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
   const allocator = new IdentityAllocator(client, stores.identities)
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
   await waitForStores(stores, log)
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
-  const conntrack = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log)
-  const all = [...Object.values(controllers) as Controller[], conntrack]
+  const operation = createOperation({ config, client, nodeName: self.name, stores, endpoints, policies, datapath, controllers: Object.values(controllers) as Controller[], log })
+  namesChanged = () => controllers.policy.trigger()
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
+  await operation.restore()
 
   let ready = false
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, monitor, cni, policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
+    config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, debug: operation.debug,
+    policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
-    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, controllers: all, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
+    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
   }))
-  const health = http.createServer((request, response) => { response.writeHead(request.url === '/healthz' && ready ? 200 : 503).end(ready ? 'OK\n' : 'starting\n') })
+  const healthz = http.createServer((request, response) => { response.writeHead(request.url === '/healthz' && ready ? 200 : 503).end(ready ? 'OK\n' : 'starting\n') })
   await listenUnix(api, config['socket-path'])
-  await listenLoopback(health, config['agent-health-port'])
-  const gc = setInterval(() => conntrack.trigger(), config['conntrack-gc-interval'] * 1000)
+  await listenLoopback(healthz, config['agent-health-port'])
+  await operation.start()
   ready = true
   installCNI({ plugin: config['cni-plugin'], binDir: config['cni-bin-dir'], confDir: config['cni-conf-dir'] })
   monitor.agentEvent('Cilium agent started', { time: new Date().toISOString() })
   log.info('Agent is ready', { endpoints: endpoints.list().length, policyRevision: policies.revision })
 
   const stop = async () => {
-    clearInterval(gc)
+    operation.stop()
     for (const store of allStores(stores)) store.stop()
     monitor.close()
-    for (const server of [api, health]) { server.close(); server.closeAllConnections() }
-    await Promise.all([...all.map((controller) => controller.stop()), ...running])
+    for (const server of [api, healthz]) { server.close(); server.closeAllConnections() }
+    await Promise.all([...operation.controllers.map((controller) => controller.stop()), ...running])
     client.close()
+    names.stop()
+    proxy.close()
     datapath.close()
   }
   return { datapath, stop }
@@ -160,5 +174,6 @@ function datapathConfig(config: AgentConfig, self: LocalNode): DatapathConfig {
   return {
     objectFile: config['object-file'], bpffs: config['bpf-root'], nodeIPv4: self.ipv4, nodeDevice: self.device, podCIDR: self.podCIDR, clusterCIDR: config['cluster-cidr'],
     serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, ...(self.ipv6 === undefined ? {} : { ipv6: self.ipv6 }), tunnel: config.tunnel, tunnelPort: config['tunnel-port'] || tunnelPorts[config.tunnel], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
+    prefilter: { objectFile: config['prefilter-object-file'], device: config['prefilter-device'] || self.device, mode: config['prefilter-mode'] },
   }
 }

@@ -1,4 +1,4 @@
-/** Replaced by agent/build.ts with the name of the seeded fault (agent/faults.ts), empty for none. */
+/** Replaced by agent/build.ts with the name of the seeded fault (agent/faults.json), empty for none. */
 declare const LASH_FAULT: string | undefined
 
 /** Whether this agent was built with that fault. */

@@ -9,6 +9,8 @@ export interface Logger {
   error(msg: string, fields?: Fields): void
   fatal(msg: string, fields?: Fields): void
   subsys(name: string): Logger
+  /** Whether debug messages are written, by this one and all that were made of it. */
+  setDebug(on: boolean): void
 }
 
 export function formatLog(level: Level, msg: string, subsys: string, fields: Fields = {}): string {
@@ -16,14 +18,18 @@ export function formatLog(level: Level, msg: string, subsys: string, fields: Fie
   return [`level=${level}`, `msg=${JSON.stringify(msg)}`, ...pairs, `subsys=${subsys}`].join(' ')
 }
 
-export function createLogger(options: { debug: boolean; subsys?: string; write?: (line: string) => void }): Logger {
-  const { debug, subsys = 'daemon', write = (line: string) => void process.stderr.write(`${line}\n`) } = options
-  const at = (level: Level) => (msg: string, fields?: Fields) => {
-    if (level !== 'debug' || debug) write(formatLog(level, msg, subsys, fields))
+export function createLogger({ debug, subsys = 'daemon', write }: { debug: boolean; subsys?: string; write?: (line: string) => void }): Logger {
+  return loggerOf({ debug }, subsys, write ?? ((line) => void process.stderr.write(`${line}\n`)))
+}
+
+function loggerOf(level: { debug: boolean }, subsys: string, write: (line: string) => void): Logger {
+  const at = (name: Level) => (msg: string, fields?: Fields) => {
+    if (name !== 'debug' || level.debug) write(formatLog(name, msg, subsys, fields))
   }
   return {
     debug: at('debug'), info: at('info'), warning: at('warning'), error: at('error'), fatal: at('fatal'),
-    subsys: (name) => createLogger({ debug, subsys: name, write }),
+    subsys: (name) => loggerOf(level, name, write),
+    setDebug: (on) => { level.debug = on },
   }
 }
 

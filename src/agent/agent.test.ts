@@ -28,10 +28,19 @@ describe('agent drivers', () => {
 
   it('offer the faults that lash\'s datapath and lash itself know', () => {
     const sources = readdirSync(join(agentDir, 'bpf'), { recursive: true, encoding: 'utf8' }).filter((file) => /\.[ch]$/.test(file)).map((file) => readFileSync(join(agentDir, 'bpf', file), 'utf8')).join('\n')
-    const known = [...sources.matchAll(/(?:#ifn?def|defined\() *FAULT_([A-Z_]+)/g)].map((match) => (match[1] ?? '').toLowerCase().replaceAll('_', '-'))
+    const known = [...sources.matchAll(/(?:#ifn?def|defined\() *FAULT_([A-Z0-9_]+)/g)].map((match) => (match[1] ?? '').toLowerCase().replaceAll('_', '-'))
     const code = readdirSync(join(agentDir, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).map((file) => readFileSync(join(agentDir, 'src', file), 'utf8')).join('\n')
     const named = [...code.matchAll(/hasFault\('([a-z0-9-]+)'\)/g)].map((match) => match[1] ?? '')
-    expect([...lash.faults ?? []].sort()).toEqual([...new Set([...known, ...named])].sort())
+    expect(lash.faults?.map(({ name }) => name).sort()).toEqual([...new Set([...known, ...named])].sort())
+  })
+
+  it('name for each fault suites that there are', () => {
+    const suites = readdirSync(join(agentDir, '../suites')).filter((file) => file.endsWith('.test.ts')).map((file) => file.replace('.test.ts', ''))
+    for (const { name, does, caughtBy } of lash.faults ?? []) {
+      expect(does, name).toMatch(/^[A-Z].*\.$/)
+      expect(caughtBy.length, name).toBeGreaterThan(0)
+      expect(suites).toEqual(expect.arrayContaining([...caughtBy]))
+    }
   })
 })
 

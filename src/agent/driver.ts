@@ -18,6 +18,17 @@ export interface AgentOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
+/** One wrong behaviour that can be built into an agent. */
+export interface SeededFault {
+  readonly name: string
+  /** What is wrong then, a sentence. */
+  readonly does: string
+  /** Suites of which at least one must catch it. */
+  readonly caughtBy: readonly string[]
+  /** `--agent-option` values with which alone it shows. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
 /** A setting of an agent, for `--agent-option name=value`. */
 export interface AgentSetting {
   readonly description: string
@@ -50,8 +61,8 @@ export interface FoundAgent {
  */
 export interface AgentDriver {
   readonly name: string
-  /** Seeded faults it can be built with. */
-  readonly faults?: readonly string[]
+  /** Seeded faults it can be built with (`--fault`, `npm run mutants`). */
+  readonly faults?: readonly SeededFault[]
   /** Which of `--agent-manifests` and `--agent-image` it takes. */
   readonly takes?: readonly ('manifests' | 'images')[]
   /** What `--agent-option` takes. */

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
-import type { AgentDriver, AgentOptions } from './driver.ts'
+import type { AgentDriver, AgentOptions, SeededFault } from './driver.ts'
 import { cilium } from './cilium.ts'
 import { lash } from './lash.ts'
 import { plainCni } from './plain-cni.ts'
@@ -32,11 +32,12 @@ export async function loadDriver(spec: string): Promise<AgentDriver> {
 }
 
 const method = z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'must be a function')
+const fault = z.strictObject({ name: z.string(), does: z.string(), caughtBy: z.array(z.string()), settings: z.record(z.string(), z.string()).optional() })
 const setting = z.strictObject({ description: z.string(), values: z.array(z.string()).optional() })
 
 /** Keys that nobody knows are errors: a misspelt one would be left out in silence. */
 const driverSchema = z.strictObject({
-  name: z.string().min(1), faults: z.array(z.string()).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(),
+  name: z.string().min(1), faults: z.array(fault).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(),
   refusal: z.looseObject({ fatal: z.instanceof(RegExp), minimal: z.string(), exitCode: z.number() }).optional(),
   find: method.optional(), check: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
 })
@@ -57,11 +58,19 @@ async function fromFile(path: string, spec: string): Promise<AgentDriver> {
   return loaded.default as AgentDriver
 }
 
+/** The seeded fault of a name. Throws a usage error with the nearest one. */
+export function findFault({ name, faults = [] }: AgentDriver, wanted: string): SeededFault {
+  const names = faults.map((each) => each.name)
+  const found = faults.find((each) => each.name === wanted)
+  if (!found) throw usageError(`unknown fault "${wanted}" of agent ${name}${didYouMean(wanted, names)}`, names.length ? `faults: ${names.join(', ')}` : `the driver ${name} has no seeded faults`)
+  return found
+}
+
 /** Throws a usage error for options that a driver does not take. `found`: the agent is not to be installed, and what that takes is not asked for. */
 export function checkAgentOptions(driver: AgentDriver, options: AgentOptions, { found = false } = {}): void {
-  const { faults = [], takes = [], options: known = {} } = driver
+  const { takes = [], options: known = {} } = driver
   const { fault, manifests = [], images = [], settings = {} } = options
-  if (fault !== undefined && !faults.includes(fault)) throw usageError(`unknown fault "${fault}" of agent ${driver.name}${didYouMean(fault, faults)}`, faults.length ? `faults: ${faults.join(', ')}` : `the driver ${driver.name} has no seeded faults`)
+  if (fault !== undefined) findFault(driver, fault)
   if (manifests.length && !takes.includes('manifests')) throw usageError(`--agent-manifests: ${driver.name} brings its own`, 'leave the flag out')
   if (images.length && !takes.includes('images')) throw usageError(`--agent-image: ${driver.name} makes its own`, 'leave the flag out')
   for (const [name, value] of Object.entries(settings)) {

@@ -25,6 +25,8 @@ export interface AgentHandle {
   readonly tunnel?: 'vxlan' | 'geneve'
   /** Absent when it has none. */
   readonly monitor?: MonitorForm
+  /** Where it serves its metrics, on every node. */
+  readonly metrics?: { readonly port: number }
   /** Regular expressions, by their source, of log lines that mean it is broken, whatever else it says. */
   readonly fatal: readonly string[]
   /** Command lines (arguments of `cli`) whose output explains its state: run when a run fails. */
@@ -41,6 +43,7 @@ export const agentHandleSchema = z.object({
   capabilities: z.partialRecord(z.enum(capabilityNames), capability),
   tunnel: z.enum(['vxlan', 'geneve']).exactOptional(),
   monitor: z.object({ form: z.enum(['json', 'text']), args: z.array(z.string()) }).exactOptional(),
+  metrics: z.object({ port: z.number() }).exactOptional(),
   fatal: z.array(z.string()), dumps: z.array(z.array(z.string())), patience: z.number().exactOptional(),
 })
 

@@ -10,23 +10,18 @@ import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
-import type { AgentDriver, AgentOptions, InstallPlan } from './driver.ts'
+import type { AgentDriver, AgentOptions, InstallPlan, SeededFault } from './driver.ts'
 
 const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
+const faultList = z.record(z.string(), z.strictObject({ does: z.string(), caughtBy: z.array(z.string()), settings: z.record(z.string(), z.string()).exactOptional() }))
 
 /** Our own agent: TypeScript and BPF in `agent/`, known here by its build program, its manifests and what its `cilium` prints. */
 export const lash: AgentDriver = {
   name: 'lash',
-  faults: [
-    'monitor-loses-drops', 'no-reverse-nat', 'policy-forgets-drop', 'service-one-backend', 'swapped-identities', 'tunnel-bypass', 'ignores-tunnel-option', 'wrong-drop-reason', 'wrong-vni',
-    'egress-not-enforced', 'forgets-affinity', 'forgets-node-ports', 'fragments-pass', 'no-related', 'nodeport-local-only', 'policy-status-hides-errors', 'replies-denied', 'restart-forgets-policy',
-    'ipv6-policy-forgets-drop', 'ipv6-egress-not-enforced', 'ipv6-replies-denied', 'ipv6-wrong-vni',
-    'shortest-prefix-wins', 'update-opens-window',
-    'ignores-old-kernel', 'overlooks-missing-clsact', 'refuses-silently', 'refuses-with-exit-code-0', 'refuses-with-wrong-version',
-  ],
+  faults: seededFaults(),
   options: {
     tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve'] },
     'enable-ipv6': { description: 'IPv6 addresses for pods too; auto: where the kernel has IPv6', values: ['auto', 'true', 'false'] },
@@ -67,10 +62,16 @@ const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/
 const handleOf = (tunnel: string | undefined, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, ipv6: noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
+  metrics: { port: 9090 },
   fatal: ciliumFatal, dumps: ciliumDumps,
 })
+
+/** What lash's build program can build in. */
+function seededFaults(): SeededFault[] {
+  return Object.entries(faultList.parse(JSON.parse(readFileSync(join(source, 'faults.json'), 'utf8')))).map(([name, fault]) => ({ name, ...fault }))
+}
 
 async function buildImage(ctx: Context, { fault }: AgentOptions): Promise<ImageTar> {
   const digest = digestOf(source, fault)

@@ -4,6 +4,7 @@ import { listsLoadBalancer, listsService, listsTunnel, type PollOptions, type Se
 import { containsDrop, containsFlow, type FlowCriteria } from './events.ts'
 import type { DropCriteria } from './match-event.ts'
 import { reaches, reachesAll, reachesAtAll, type ReachAllOptions, type ReachOptions } from './reach.ts'
+import { containsRequest, type RequestCriteria } from './requests.ts'
 import type { TunnelRow } from './tables.ts'
 import type { AgentCli, Client, Target } from './types.ts'
 import { hasNoPlainFramesOf, hasTunnelFrames, type Frames, type TunnelCriteria } from './wire.ts'
@@ -15,6 +16,8 @@ declare module 'vitest' {
     toContainDrop(want: DropCriteria): R
     /** On an EventWindow: the flow was seen at every named point, with the right identities and states. `.not` only holds on a complete window. */
     toContainFlow(want: FlowCriteria): R
+    /** On an EventWindow: the access log has an HTTP request or response that agrees in everything named. `.not` only holds on a complete window. */
+    toContainRequest(want: RequestCriteria): R
     /** On a Client: its new connections are all answered by the target. `.not`: none is, and no packet arrived at the receiver. */
     toReach(target: Target, options?: ReachOptions): Promise<void>
     /** On a Client: new connections, `times` at most, are all answered, and by every one of the target's backends. */
@@ -40,6 +43,9 @@ export function installMatchers(): void {
     },
     toContainFlow(window: EventWindow, want: FlowCriteria) {
       return containsFlow(window, want, this.isNot)
+    },
+    toContainRequest(window: EventWindow, want: RequestCriteria) {
+      return containsRequest(window, want, this.isNot)
     },
     toReach(client: Client, target: Target, options: ReachOptions = {}) {
       return this.isNot ? reachesAtAll(client, target, options) : reaches(client, target, options)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { identityNumber } from './identities.ts'
-import { agentMessage, defined, pointOf, reasonOf, stateOf } from './parse-text.ts'
+import { agentMessage, defined, directionOf, pointOf, reasonOf, stateOf } from './parse-text.ts'
 import { parseLayer, parseSummary, summaryOfLayers } from './summary.ts'
 import type { MonitorEvent, PacketSummary } from './types.ts'
 
@@ -40,6 +40,7 @@ const schema = z.object({
   verdict: z.string().optional(),
   l7Proto: z.string().optional(),
   observationPointL7: z.string().optional(),
+  flowType: z.string().optional(),
   srcEpID: loose,
   dstEpID: loose,
   srcIdentity: identity,
@@ -47,6 +48,16 @@ const schema = z.object({
   http: z.looseObject({ Method: z.string().optional(), URL: z.unknown().optional(), Code: z.number().optional() }).nullish(),
 })
 type Parsed = z.infer<typeof schema>
+
+/** Go's url.URL, as its fields are printed. */
+const goUrl = z.object({ Scheme: z.string(), Host: z.string(), Path: z.string(), RawQuery: z.string().optional() })
+
+/** A URL printed as text or as Go's structure. */
+function urlOf(url: unknown): string | undefined {
+  const parts = goUrl.safeParse(url).data
+  if (!parts) return text(url)
+  return `${parts.Host === '' ? '' : `${parts.Scheme || 'http'}://${parts.Host}`}${parts.Path}${parts.RawQuery ? `?${parts.RawQuery}` : ''}`
+}
 
 /** Packet headers of a JSON summary: gopacket layers where it has them, completed by its `l2`, `l3`, `l4` ends; or a one-line text. */
 function summaryOf(summary: Parsed['summary']): PacketSummary {
@@ -95,8 +106,8 @@ function eventOf(p: Parsed, raw: string): MonitorEvent | undefined {
     case 'l7':
     case 'logRecord':
       return {
-        type: 'l7', ...common, direction: p.observationPointL7 ?? '', protocol: p.l7Proto ?? (p.http ? 'http' : ''), verdict: p.verdict ?? '',
-        ...defined({ srcEndpoint: p.srcEpID, dstEndpoint: p.dstEpID, srcIdentity: p.srcIdentity, dstIdentity: p.dstIdentity, method: p.http?.Method, url: text(p.http?.URL), status: p.http?.Code }),
+        type: 'l7', ...common, direction: directionOf(p.observationPointL7 ?? p.observationPoint ?? ''), protocol: p.l7Proto ?? (p.http ? 'http' : ''), verdict: p.verdict ?? '',
+        ...defined({ flow: p.flowType, srcEndpoint: p.srcEpID, dstEndpoint: p.dstEpID, srcIdentity: p.srcIdentity, dstIdentity: p.dstIdentity, method: p.http?.Method, url: urlOf(p.http?.URL), status: p.http?.Code }),
       }
     default:
       return undefined

@@ -24,6 +24,9 @@ export function reasonOf(printed: string): { reason: string; reasonCode?: number
 export const stateOf = (text: string | undefined): ConnectionState | undefined => (text !== undefined && STATES.includes(text) ? (text as ConnectionState) : undefined)
 export const pointOf = (text: string | undefined): Point | undefined => POINTS.find((point) => point === text)
 
+/** An l7 event's direction: an arrow in text, a word in JSON. */
+export const directionOf = (text: string): string => (text === '<-' || text === 'Ingress' ? 'ingress' : text === '->' || text === 'Egress' ? 'egress' : text)
+
 /** Message of an agent event: JSON where it is JSON. */
 export function agentMessage(text: string): unknown {
   try {
@@ -76,12 +79,12 @@ const RULES: readonly Rule[] = [
     return { type: 'trace', ...head(g, raw), point, ...ids(g), ...defined({ state: stateOf(g['state']), interface: g['if'], bytes: number(g['bytes']), dstEndpoint: number(g['ep']) }), summary: NO_PACKET }
   }],
   [/^(?<direction>->|<-|[A-Za-z]+) (?<kind>\S+) (?<protocol>\S+) from (?<src>\d+) \(.*?\) to (?<dst>\d+) \(.*?\), identity (?<from>[^\s,]+)->(?<to>[^\s,]+), verdict (?<verdict>\w+)(?:\s+(?<method>\S+) (?<url>\S+) => (?<status>\d+))?.*$/, (g, raw) => ({
-    type: 'l7', raw, node: '', direction: g['direction'] ?? '', protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
-    ...defined({ srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
+    type: 'l7', raw, node: '', direction: directionOf(g['direction'] ?? ''), protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
+    ...defined({ flow: g['kind'], srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
   })],
   [/^(?<direction>->|<-|[A-Za-z]+) (?<kind>Response) (?<protocol>\S+) to (?<src>\d+) \(.*?\) from (?<dst>\d+) \(.*?\), identity (?<from>[^\s,]+)->(?<to>[^\s,]+), verdict (?<verdict>\w+)(?:\s+(?<method>\S+) (?<url>\S+) => (?<status>\d+))?.*$/, (g, raw) => ({
-    type: 'l7', raw, node: '', direction: g['direction'] ?? '', protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
-    ...defined({ srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
+    type: 'l7', raw, node: '', direction: directionOf(g['direction'] ?? ''), protocol: g['protocol'] ?? '', verdict: g['verdict'] ?? '', ...ids(g),
+    ...defined({ flow: g['kind'], srcEndpoint: number(g['src']), dstEndpoint: number(g['dst']), method: g['method'], url: g['url'], status: number(g['status']) }),
   })],
   // 1.8 wrote `ingress true`, and had no protocol; authentication came with 1.14.
   [/^Policy verdict log: flow (?<mark>0x[0-9a-f]+|\d+) local EP ID (?<ep>\d+), remote ID (?<remote>[^\s,]+)(?:, proto \d+)?, (?<direction>ingress false|ingress|egress)(?: true)?, action (?<action>\w+)(?:, auth: [^,]+)?, match (?<match>[^,]+), (?<summary>.*)$/, (g, raw) => ({

@@ -64,8 +64,12 @@ export interface CaptureEvent extends PacketCommon {
 export interface DebugEvent extends Common { readonly type: 'debug'; readonly message: string; readonly source?: number; readonly mark?: number }
 export interface L7Event extends Common {
   readonly type: 'l7'
+  /** By whose policy: `ingress` that of the receiver, `egress` that of the sender; else as printed. */
   readonly direction: string
+  /** `Request` or `Response`, as printed. */
+  readonly flow?: string
   readonly protocol: string
+  /** `Forwarded`, `Denied`, `Error`. */
   readonly verdict: string
   readonly srcEndpoint?: number
   readonly dstEndpoint?: number

@@ -8,16 +8,16 @@ const MAX_ANNOTATIONS = 10
 
 /** In a GitHub Actions step: appends the summary to its page ($GITHUB_STEP_SUMMARY) and prints an annotation a failure. Nothing elsewhere. */
 export function tellGithub(runs: readonly RunResult[], env: NodeJS.ProcessEnv = process.env, print: (text: string) => void = (text) => process.stdout.write(text)): void {
-  appendStepSummary(runs, env, print)
+  appendStepSummary(markdownSummary(runs), env, print)
   if (env['GITHUB_ACTIONS'] === 'true') print(annotations(runs))
 }
 
-/** Appends the summary to the page of a GitHub Actions step; nothing elsewhere. */
-export function appendStepSummary(runs: readonly RunResult[], env: NodeJS.ProcessEnv = process.env, print: (text: string) => void = (text) => process.stdout.write(text)): void {
+/** Appends a summary, Markdown, to the page of a GitHub Actions step; nothing elsewhere. */
+export function appendStepSummary(markdown: string, env: NodeJS.ProcessEnv = process.env, print: (text: string) => void = (text) => process.stdout.write(text)): void {
   const file = env['GITHUB_STEP_SUMMARY']
   if (!file) return
   try {
-    appendFileSync(file, `${markdownSummary(runs)}\n`)
+    appendFileSync(file, `${markdown}\n`)
   } catch (error) {
     // The page is a convenience: a run is not made red by it.
     print(`the step summary could not be written: ${(error as Error).message}\n`)

@@ -34,7 +34,7 @@ function table(runs: readonly RunResult[]): string {
 }
 
 /** Text within a line: nothing in it is markup, and no pipe ends a cell. */
-const inline = (text: string): string => text.replace(/[\r\n]+/g, ' ').replace(/[\\`*_[\]<>|#~&]/g, (c) => `&#${c.charCodeAt(0)};`)
+export const inline = (text: string): string => text.replace(/[\r\n]+/g, ' ').replace(/[\\`*_[\]<>|#~&]/g, (c) => `&#${c.charCodeAt(0)};`)
 
 function failure(title: string, message: string, run: RunResult): string {
   const text = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}\n…` : message
@@ -42,7 +42,7 @@ function failure(title: string, message: string, run: RunResult): string {
 }
 
 /** A fence longer than any in the text. */
-function fenced(text: string): string {
+export function fenced(text: string): string {
   const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length))
   const fence = '`'.repeat(longest + 1)
   return `${fence}\n${text.trimEnd()}\n${fence}`

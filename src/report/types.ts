@@ -1,3 +1,6 @@
+/** An assertion; a wait for something that the agent must do, which told what it saw instead; or anything else that broke, which judges nothing. */
+export type FailedBy = 'assertion' | 'wait' | 'error'
+
 /** What became of one test. */
 export interface TestResult {
   /** Name of the suite file without `.test.ts`: `policy`. */
@@ -12,6 +15,8 @@ export interface TestResult {
   readonly message?: string
   /** `suites/policy.test.ts:40` of the failed line. */
   readonly location?: string
+  /** What failed it; absent in results of older versions. */
+  readonly by?: FailedBy
   /** What the test found worth telling (Vitest's `annotate`), whatever became of it. */
   readonly notes?: readonly string[]
 }

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs'
 import { basename, relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node'
-import type { SuiteMessage, TestResult } from './types.ts'
+import type { FailedBy, SuiteMessage, TestResult } from './types.ts'
 
 const tell = (message: SuiteMessage): void => void writeSync(3, `${JSON.stringify(message)}\n`)
 const suiteOf = (module: TestModule): string => basename(module.moduleId).replace(/\.test\.ts$/, '')
@@ -29,6 +29,7 @@ export default class SuiteReporter implements Reporter {
       ms: Math.round(test.diagnostic()?.duration ?? 0),
       ...(message === undefined ? {} : { message }),
       ...(location === undefined ? {} : { location }),
+      ...(errors?.length ? { by: failedBy(errors) } : {}),
       ...(notes.length === 0 ? {} : { notes }),
     }
     const startedAt = test.diagnostic()?.startTime
@@ -47,6 +48,17 @@ export default class SuiteReporter implements Reporter {
     for (const error of unhandled) tell({ kind: 'error', message: messageOf(error) })
     tell({ kind: 'end', ok: reason === 'passed' && modules.length > 0 && unhandled.length === 0 && this.#errors === 0 })
   }
+}
+
+/** The strongest: soft assertions may have failed beside what ended the test. Errors come from another process, as plain objects with their own properties. */
+export function failedBy(errors: readonly object[]): FailedBy {
+  const kinds = errors.map((error): FailedBy => {
+    const { name, blame } = error as { name?: unknown; blame?: unknown }
+    // Matchers of ours are Vitest's JestExtendError, which has no name of its own but this property.
+    if (name === 'AssertionError' || '__vitest_error_context__' in error) return 'assertion'
+    return name === 'WaitTimeoutError' && blame === 'agent' ? 'wait' : 'error'
+  })
+  return (['assertion', 'wait'] as const).find((kind) => kinds.includes(kind)) ?? 'error'
 }
 
 function messageOf(error: Pick<SerializedError, 'message'> & { details?: unknown; hint?: unknown; cause?: unknown }): string {

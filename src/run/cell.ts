@@ -83,7 +83,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
   const note = ok && error === undefined && up.agent?.settled ? await refusalNote(options.agent, tests) : undefined
   const result: RunResult = {
     id: session.id,
-    kernel: options.existing && up.kernels ? runKernelOf(up.kernels).name : cell.name,
+    kernel: options.existing && up.kernels ? runKernelOf(up.kernels).name : cell.kernelName ?? cell.name,
     release: up.kernels ? runKernelOf(up.kernels).release : 'not resolved',
     agent: agentName(options),
     startedAt: startedAt.toISOString(),

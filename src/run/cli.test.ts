@@ -43,6 +43,19 @@ test.each([
   expect(started).toBe(false)
 })
 
+test.each([
+  ['a fault that is none', ['--fault', 'wrong-vmi'], /unknown fault "wrong-vmi" of agent lash \(did you mean "wrong-vni"\?\)/],
+  ['faults that no kernel asked for can tell', ['--fault', 'refuses-silently', '--kernel', '6.1'], /nothing to run: refusal runs on no kernel asked for \(6\.1\)/],
+  ['an agent without faults', ['--agent', 'plain-cni'], /plain-cni has no seeded faults/],
+  ['machines that stay', ['--keep'], /mutants takes no --keep/],
+  ['suites named twice over', ['--all-suites', '--suite', 'policy'], /both about which suites run/],
+])('mutants: %s: exit code 2, what is wrong, nothing started', async (_what, args, message) => {
+  const { code, text, started } = await run('mutants', ...args)
+  expect(text).toMatch(message)
+  expect(code).toBe(2)
+  expect(started).toBe(false)
+})
+
 test('a file that is no kernel: exit code 3 and one clear message', async () => {
   const file = join(work, 'notes.txt')
   writeFileSync(file, 'x'.repeat(4096))

@@ -1,18 +1,20 @@
 import { LineProgress, type Progress } from '../core/progress.ts'
-import { duration } from '../report/html/format.ts'
+import { duration, plural } from '../report/html/format.ts'
 import { counts } from '../report/summary.ts'
 import type { RunResult } from '../report/types.ts'
 import type { CellEvent } from './cell-events.ts'
 import type { MatrixConsole } from './console.ts'
 import type { PlannedCell } from './matrix-plan.ts'
 
-/** Plain lines, each with the kernel it is about. */
+/** Plain lines, each with the cell it is about. */
 export class LinesConsole implements MatrixConsole {
   readonly progress: Progress
+  readonly #noun: string
   readonly #write: (line: string) => void
   #width = 0
 
-  constructor(write: (line: string) => void) {
+  constructor(noun: string, write: (line: string) => void) {
+    this.#noun = noun
     this.#write = write
     this.progress = new LineProgress(write)
   }
@@ -23,7 +25,7 @@ export class LinesConsole implements MatrixConsole {
 
   begin(id: string, cells: readonly PlannedCell[], jobs: number): void {
     this.#width = Math.max(...cells.map(({ name }) => name.length))
-    this.#write(headline(id, cells, jobs))
+    this.#write(headline(id, cells, jobs, this.#noun))
     for (const cell of cells) if (cell.unavailable !== undefined) this.#about(cell, `not available: ${cell.unavailable}`)
   }
 
@@ -47,10 +49,10 @@ export class LinesConsole implements MatrixConsole {
 }
 
 /** `matrix 20260101-…: 3 kernels, 2 at a time`. */
-export function headline(id: string, cells: readonly PlannedCell[], jobs: number): string {
+export function headline(id: string, cells: readonly PlannedCell[], jobs: number, noun: string): string {
   const runnable = cells.filter((cell) => cell.unavailable === undefined).length
   const out = cells.length - runnable
-  return `matrix ${id}: ${runnable} kernel${runnable === 1 ? '' : 's'}, ${jobs} at a time${out ? `; ${out} not available` : ''}`
+  return `matrix ${id}: ${plural(runnable, noun)}, ${jobs} at a time${out ? `; ${out} not available` : ''}`
 }
 
 /** How a cell ended, in a line. */

@@ -13,6 +13,7 @@ import type { PlannedCell } from './matrix-plan.ts'
 /** On a terminal: a table that is redrawn in place; failed tests and ended cells stay above it. */
 export class LiveConsole implements MatrixConsole {
   readonly progress: Progress
+  readonly #noun: string
   readonly #stream: NodeJS.WriteStream
   readonly #log: ReturnType<typeof createLogUpdate>
   readonly #states = new Map<PlannedCell, CellState>()
@@ -20,7 +21,8 @@ export class LiveConsole implements MatrixConsole {
   #timer: NodeJS.Timeout | undefined
   #soon: NodeJS.Timeout | undefined
 
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(noun: string, stream: NodeJS.WriteStream) {
+    this.#noun = noun
     this.#stream = stream
     this.#log = createLogUpdate(stream)
     this.progress = new LineProgress((line) => this.say(line))
@@ -32,7 +34,7 @@ export class LiveConsole implements MatrixConsole {
   }
 
   begin(id: string, cells: readonly PlannedCell[], jobs: number): void {
-    this.#headline = headline(id, cells, jobs)
+    this.#headline = headline(id, cells, jobs, this.#noun)
     for (const cell of cells) this.#states.set(cell, new CellState(cell.name, cell.unavailable))
     this.#timer = setInterval(() => this.#draw(), 1000)
     this.#timer.unref()
@@ -73,7 +75,7 @@ export class LiveConsole implements MatrixConsole {
   }
 
   #draw(): void {
-    const table = renderTable([...this.#states.values()], performance.now(), this.#stream.columns, (colour, text) => styleText(colour, text, { stream: this.#stream }))
+    const table = renderTable(this.#noun, [...this.#states.values()], performance.now(), this.#stream.columns, (colour, text) => styleText(colour, text, { stream: this.#stream }))
     this.#log(`${this.#headline}\n${table}`)
   }
 }

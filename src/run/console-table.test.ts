@@ -4,7 +4,7 @@ import { CellState } from './console-state.ts'
 import { clock, renderTable } from './console-table.ts'
 
 const result = (outcome: RunResult['outcome'], rest: Partial<RunResult> = {}): RunResult => ({ id: 'r', kernel: 'k', release: 'k', agent: 'lash', startedAt: '', ms: 0, outcome, tests: [], timeline: [], command: '', ...rest })
-const draw = (states: readonly CellState[], now: number, width = 120): string[] => renderTable(states, now, width, (_colour, text) => text).split('\n')
+const draw = (states: readonly CellState[], now: number, width = 120): string[] => renderTable('kernel', states, now, width, (_colour, text) => text).split('\n')
 
 function running(): CellState {
   const state = new CellState('4.14')
@@ -53,7 +53,7 @@ test('no line is wider than the terminal', () => {
 })
 
 test('colour goes around the text, not the padding', () => {
-  const [, line] = renderTable([running()], 9000, 120, (colour, text) => `<${colour}>${text}</>`).split('\n')
+  const [, line] = renderTable('kernel', [running()], 9000, 120, (colour, text) => `<${colour}>${text}</>`).split('\n')
   expect(line).toMatch(/^<bold>4\.14<\/> {4}<green>✓ 2 s<\/> {4}<yellow>… 7 s<\/>/)
 })
 

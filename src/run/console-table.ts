@@ -10,11 +10,11 @@ const columns = phases.filter((phase) => phase !== 'results')
 const plain = (text: string): Cell => ({ text })
 
 /**
- * The live table, a line a kernel, cut to `width` columns. `paint` colours a text (it may be the identity); times are relative to the same
+ * The live table, a line a cell (`noun` says what that is), cut to `width` columns. `paint` colours a text (it may be the identity); times are relative to the same
  * start as those of the states.
  */
-export function renderTable(states: readonly CellState[], now: number, width: number, paint: (colour: Colour, text: string) => string = (colour, text) => styleText(colour, text, { validateStream: false })): string {
-  const head: Cell[] = ['kernel', 'prepare', ...columns.slice(1), 'time', 'now'].map((text) => ({ text, colour: 'dim' }))
+export function renderTable(noun: string, states: readonly CellState[], now: number, width: number, paint: (colour: Colour, text: string) => string = (colour, text) => styleText(colour, text, { validateStream: false })): string {
+  const head: Cell[] = [noun, 'prepare', ...columns.slice(1), 'time', 'now'].map((text) => ({ text, colour: 'dim' }))
   const rows = [head, ...states.map((state) => row(state, now))]
   const widths = head.map((_, i) => Math.max(...rows.map((cells) => (i === head.length - 1 ? 0 : cells[i]!.text.length))))
   return rows.map((cells) => line(cells, widths, width, paint)).join('\n')

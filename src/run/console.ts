@@ -20,8 +20,8 @@ export interface MatrixConsole {
   end(): void
 }
 
-/** A table that is redrawn in place on a terminal; lines where there is none, and in CI, whose logs are read later. */
-export function openConsole(stream: NodeJS.WriteStream = process.stderr, env: NodeJS.ProcessEnv = process.env): MatrixConsole {
+/** A table that is redrawn in place on a terminal; lines where there is none, and in CI, whose logs are read later. `noun`: what a cell is. */
+export function openConsole(noun: string, stream: NodeJS.WriteStream = process.stderr, env: NodeJS.ProcessEnv = process.env): MatrixConsole {
   const ci = env['CI'] !== undefined && env['CI'] !== '' && env['CI'] !== 'false'
-  return stream.isTTY && !ci && env['TERM'] !== 'dumb' ? new LiveConsole(stream) : new LinesConsole((line) => stream.write(`${line}\n`))
+  return stream.isTTY && !ci && env['TERM'] !== 'dumb' ? new LiveConsole(noun, stream) : new LinesConsole(noun, (line) => stream.write(`${line}\n`))
 }

@@ -8,6 +8,8 @@ export interface PlannedCell {
   readonly name: string
   /** The `--kernel` value that repeats it. */
   readonly kernel: string
+  /** What results call its kernel, where `name` is of something else. */
+  readonly kernelName?: string
   /** Why it cannot be had; only of lines that `all` stands for. */
   readonly unavailable?: string
   /** One of the lines that `all` stands for: where no source has it, that is no error. */

@@ -67,7 +67,8 @@ function mixedCell(kernels: readonly string[], suites: readonly string[], known:
 export const suiteNames = (): string[] =>
   readdirSync(join(projectDir, 'suites')).filter((file) => file.endsWith('.test.ts')).map((file) => file.replace(/\.test\.ts$/, '')).sort()
 
-const collect = (value: string, previous: string[]): string[] => [...previous, ...value.split(',').map((part) => part.trim()).filter(Boolean)]
+/** For flags that may be repeated, or hold several values split by commas. */
+export const collect = (value: string, previous: string[]): string[] => [...previous, ...value.split(',').map((part) => part.trim()).filter(Boolean)]
 
 /** Paths may hold commas. */
 const collectWhole = (value: string, previous: string[]): string[] => [...previous, value]
@@ -112,8 +113,9 @@ function nodesOption(value: string): number | readonly string[] {
   return kernels
 }
 
-/** The flags of `npm run e2e`, which `npm run matrix` and `bisect` take too. `stray`: words that are no flags are the caller's. */
-export function e2eFlags(program: Command, { stray = false } = {}): Command {
+/** The flags of `npm run e2e`, which `npm run matrix` and `bisect` take too. `stray`: words that are no flags are the caller's; `fault`: false where the caller has a flag of that name. */
+export function e2eFlags(program: Command, { stray = false, fault = true } = {}): Command {
+  if (fault) program.option('--fault <name>', 'build the agent with one seeded fault')
   return engineFlags(program)
     .option('--kernel <name|path>', 'catalogue line (6.1), a path (bzImage, vmlinux, .deb, kernel build), name=path, or all; repeatable', collect, [])
     .option('--modules <dir>', "the given kernel's lib/modules/<release> folder, or its package")
@@ -122,7 +124,6 @@ export function e2eFlags(program: Command, { stray = false } = {}): Command {
     .option('--agent-manifests <file|dir|url>', "the agent's manifests, plain or rendered by Helm; repeatable", collectWhole, [])
     .option('--agent-image <tar>', 'a container image of the agent, by docker save or as OCI layout; repeatable', collectWhole, [])
     .option('--agent-option <name=value>', 'a setting that the driver knows; repeatable', collectWhole, [])
-    .option('--fault <name>', 'build the agent with one seeded fault')
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
     .option('-t, --test <pattern>', 'run only tests whose name matches')
@@ -155,7 +156,8 @@ export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | un
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named; `foreign`: a cluster that somebody else made will do. */
 export async function e2eOptions(parsed: Command, kernels: readonly string[], { foreign = false } = {}): Promise<E2eOptions> {
-  const raw = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean; provider: Provider } & RawEngineOptions>()
+  const { fault: asked, ...raw } = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string | string[]; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean; provider: Provider } & RawEngineOptions>()
+  const fault = typeof asked === 'string' ? asked : undefined
   const existing = existingOptions(parsed)
   if (existing && !foreign) throw usageError('--cluster existing has its own kernels, so there is nothing to go through', 'npm run e2e -- --cluster existing … runs the suites on it')
   const mixed = typeof raw.nodes === 'number' ? undefined : raw.nodes
@@ -166,7 +168,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
   const cells = existing ? [{ name: 'existing', kernel: 'existing' }] : mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const given = givenOf(raw)
   if (existing) await checkFoundAgent(raw.agent, given)
-  else checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(raw.fault === undefined ? {} : { fault: raw.fault }) })
+  else checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(fault === undefined ? {} : { fault }) })
   checkKubernetesSpec(raw.kubernetes)
   if (raw.prepareOnly && raw.keep) throw usageError('--prepare-only starts no cluster that --keep could leave up', 'leave one of them out')
   const kubernetesEngine = existing ? undefined : kubernetesOptions(raw)
@@ -188,7 +190,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     ...(raw.prepareOnly ? { prepareOnly: true } : {}),
     trustOnFirstUse: raw.trustOnFirstUse,
     ...(raw.modules === undefined ? {} : { modules: raw.modules }),
-    ...(raw.fault === undefined ? {} : { fault: raw.fault }),
+    ...(fault === undefined ? {} : { fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
     ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),

@@ -37,11 +37,12 @@ export async function report(argv: readonly string[]): Promise<number> {
   mkdirSync(dirname(out), { recursive: true })
   writeFileSync(out, page)
   writeFileSync(beside(out, '.junit.xml'), junitXml(results))
-  writeFileSync(beside(out, '.md'), markdownSummary(results))
+  const markdown = markdownSummary(results)
+  writeFileSync(beside(out, '.md'), markdown)
   const lost = missing.filter((cell) => cell.result.outcome === 'error').map((cell) => cell.result.kernel)
   if (lost.length) process.stderr.write(`no result of ${lost.join(', ')}: shown as an error\n`)
   process.stdout.write(`report of ${plural(dirs.length, 'run')}: ${out}\n  ${verdictOf(results)}; JUnit: ${beside(out, '.junit.xml')}, summary: ${beside(out, '.md')}\n`)
-  appendStepSummary(results)
+  appendStepSummary(markdown)
   return 0
 }
 

@@ -12,6 +12,7 @@ struct ct_state {
 	__u16 rev_nat_index;
 	__u16 flags;          /* CT_LOOPBACK, CT_RETURN or 0 */
 	__be32 client;        /* with CT_LOOPBACK who LOOPBACK_ADDR stands for, with CT_RETURN the node that replies go back by, 0 for this one */
+	__be16 proxy_port;    /* the flow is the proxy's: where it listens; else 0 */
 };
 
 static __always_inline __u32 now_seconds(void)
@@ -114,6 +115,7 @@ ct_lookup(struct __sk_buff *skb, const struct config *config, __u16 source, stru
 	state->rev_nat_index = entry->rev_nat_index;
 	state->flags = entry->flags & (CT_LOOPBACK | CT_RETURN);
 	state->client = entry->backend_addr;
+	state->proxy_port = entry->flags & CT_PROXY ? entry->backend_port : 0;
 	ct_account(skb, entry, packet, dir, now);
 	debug(skb, config, source, DBG_CT_VERDICT, result, state->rev_nat_index, 0);
 	return result;
@@ -125,7 +127,8 @@ ct_create(struct __sk_buff *skb, const struct config *config, __u16 source, stru
 	  const struct ct_state *state, __u32 identity)
 {
 	struct ct_entry entry = {
-		.flags = state->flags, .rev_nat_index = state->rev_nat_index, .src_sec_id = identity, .backend_addr = state->client,
+		.flags = state->flags | (state->proxy_port ? CT_PROXY : 0), .rev_nat_index = state->rev_nat_index, .src_sec_id = identity,
+		.backend_addr = state->client, .backend_port = state->proxy_port,
 	};
 
 	packet->tuple.flags = dir == CT_EGRESS ? CT_F_OUT : CT_F_IN;

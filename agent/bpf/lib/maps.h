@@ -17,6 +17,8 @@ struct config {
 	__be32 cluster_prefix, cluster_mask;
 	__u32 host_ifindex, overlay_ifindex;
 	__u32 prefix_lengths;                /* those that cilium_cidr has: bit n - 1 for /n */
+	__u8 host_mac[6];                    /* of cilium_host */
+	__u16 pad;
 };
 MAP(cilium_config, BPF_MAP_TYPE_ARRAY, __u32, struct config, 1);
 
@@ -57,7 +59,11 @@ struct policy_key {
 	__u8 egress;
 	__u16 pad;
 };
-struct policy_entry { __u64 packets, bytes; };
+struct policy_entry {
+	__u64 packets, bytes;
+	__be16 proxy_port; /* where the agent's proxy decides on; 0: allowed as it is */
+	__u16 pad[3];
+};
 MAP(cilium_policy, BPF_MAP_TYPE_HASH, struct policy_key, struct policy_entry, 16384);
 
 struct lb4_key {
@@ -98,7 +104,7 @@ struct ct_key {
 	__u8 flags;
 	__u16 pad;
 };
-enum { CT_RX_CLOSING = 1, CT_TX_CLOSING = 2, CT_LOOPBACK = 8, CT_SEEN_NON_SYN = 16, CT_RETURN = 32 };
+enum { CT_RX_CLOSING = 1, CT_TX_CLOSING = 2, CT_LOOPBACK = 8, CT_SEEN_NON_SYN = 16, CT_RETURN = 32, CT_PROXY = 64 };
 struct ct_entry {
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
 	__u32 lifetime;       /* CLOCK_MONOTONIC seconds at which the entry is void */
@@ -106,10 +112,20 @@ struct ct_entry {
 	__u16 rev_nat_index;
 	__u32 src_sec_id;
 	__be32 backend_addr;  /* of CT_F_SERVICE entries the backend; with CT_LOOPBACK the client that LOOPBACK_ADDR stands for; with CT_RETURN the node that replies go back by, 0 for this one */
-	__be16 backend_port;
+	__be16 backend_port;  /* with CT_PROXY the proxy's */
 	__u16 pad[3];
 };
 MAP(cilium_ct4_global, BPF_MAP_TYPE_HASH, struct ct_key, struct ct_entry, 65536);
+
+/* A connection that goes to the proxy, as the proxy's socket sees it: from whom it came, and whom it was for. The agent removes what is in no conntrack entry. */
+struct proxy4_key { __be32 saddr, daddr; __be16 sport, dport; };
+struct proxy4_flow {
+	__be32 daddr;
+	__be16 dport;
+	__u16 egress;     /* by the sender's policy, not by the receiver's */
+	__u32 src_identity, dst_identity;
+};
+MAP(cilium_proxy4, BPF_MAP_TYPE_HASH, struct proxy4_key, struct proxy4_flow, 32768);
 
 enum { METRIC_INGRESS = 1, METRIC_EGRESS = 2 };
 struct metrics_key { __u8 reason, dir; __u16 pad[3]; };
@@ -119,7 +135,7 @@ MAP(cilium_metrics, BPF_MAP_TYPE_PERCPU_HASH, struct metrics_key, struct metrics
 /* max_entries 0: the loader puts the number of possible CPUs. */
 MAP(cilium_events, BPF_MAP_TYPE_PERF_EVENT_ARRAY, __u32, __u32, 0);
 
-enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4 };
+enum { CALL_LB4 = 0, CALL_EGRESS4 = 1, CALL_DELIVER4 = 2, CALL_TO_STACK4 = 3, CALL_IDENTIFY4 = 4, CALL_TO_PROXY4 = 5, CALL_FROM_PROXY4 = 6 };
 enum { CALL_FROM_CONTAINER6 = 8, CALL_FROM_HOST6 = 9, CALL_FROM_OVERLAY6 = 10, CALL_IDENTIFY6 = 11, CALL_EGRESS6 = 12, CALL_DELIVER6 = 13, CALL_COUNT = 16 };
 MAP(cilium_calls, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, CALL_COUNT);
 

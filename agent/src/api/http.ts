@@ -53,6 +53,14 @@ export async function listenUnix(server: http.Server, path: string): Promise<voi
   chmodSync(path, 0o660)
 }
 
+export async function listenAt(server: http.Server, { host, port }: { host?: string; port: number }): Promise<http.Server> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(new Error(`unable to listen on port ${port}: ${error.message}: another program has it, or the address is not of this node`, { cause: error })))
+    server.listen(port, host, resolve)
+  })
+  return server
+}
+
 export async function listenLoopback(server: http.Server, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => { server.once('error', reject); server.listen(port, '127.0.0.1', resolve) })
 }

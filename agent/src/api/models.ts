@@ -1,6 +1,8 @@
 import type { ServiceSpec } from '../datapath/types.ts'
 import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
 import { podKey } from '../endpoint/endpoint.ts'
+import type { HealthModel } from '../health/model.ts'
+import type { RedirectStatistics } from '../proxy/proxy.ts'
 import type { ControllerStatus } from '../reconcile/controller.ts'
 
 /** What the API gives out, in the names of Cilium's own models, so that `-o json` and jsonpath expressions fit both. */
@@ -9,6 +11,9 @@ export interface StatusModel {
   kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
   nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
   ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
+  /** `Cluster health` once all nodes have been asked. */
+  cluster?: HealthModel; 'cilium-health': State
+  proxy: { ip: string; 'port-range': string; redirects: number }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }
@@ -19,16 +24,18 @@ export interface EndpointModel {
     'external-identifiers': { 'container-id': string; 'pod-name': string }
     labels: { 'security-relevant': string[] }
     networking: { addressing: { ipv4: string; ipv6?: string }[]; mac: string; 'host-mac': string; 'interface-index': number; 'interface-name': string }
-    policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] } }
+    policy: { realized: { id: number; 'policy-enabled': 'none' | 'ingress' | 'egress' | 'both'; 'policy-revision': number; 'allowed-ingress-identities': number[]; 'allowed-egress-identities': number[] }; 'proxy-statistics': RedirectStatistics[] }
     log: StatusEntry[]
   }
 }
 export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec['frontend']; 'backend-addresses': { ip: string; port: number; weight?: number }[]; affinity?: number }
 export interface ServiceModel { spec: ServiceAddresses; status: { realized: ServiceAddresses } }
 export interface PolicyModel { policy: string; revision: number }
+export interface PrefilterModel { status: { realized: { revision: number; deny: string[] }; /** How XDP runs, or `off` while nothing is denied. */ mode: string } }
+export interface EndpointHealthModel { overallHealth: string; bpf: string; policy: string; connected: boolean }
 export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
 
-export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel): EndpointModel {
+export function endpointModel({ id, record, state, link, policy, policyRevision, history }: Endpoint, identity: IdentityModel, proxied: RedirectStatistics[] = []): EndpointModel {
   const { ingress, egress } = policy
   const enabled = ingress !== undefined ? (egress !== undefined ? 'both' : 'ingress') : egress !== undefined ? 'egress' : 'none'
   const ids = (list: typeof ingress) => [...new Set((list ?? []).map((allow) => allow.identity))]
@@ -37,7 +44,7 @@ export function endpointModel({ id, record, state, link, policy, policyRevision,
     status: {
       state, identity, 'external-identifiers': { 'container-id': record.containerId, 'pod-name': podKey(record) }, labels: { 'security-relevant': [...record.labels] },
       networking: { addressing: [{ ipv4: record.ipv4, ...(record.ipv6 === undefined ? {} : { ipv6: record.ipv6 }) }], mac: link?.mac ?? '', 'host-mac': link?.nodeMac ?? '', 'interface-index': link?.ifindex ?? 0, 'interface-name': record.hostInterface },
-      policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) } },
+      policy: { realized: { id: record.identity, 'policy-enabled': enabled, 'policy-revision': policyRevision, 'allowed-ingress-identities': ids(ingress), 'allowed-egress-identities': ids(egress) }, 'proxy-statistics': proxied },
       log: history,
     },
   }

@@ -1,11 +1,7 @@
 import * as z from 'zod/mini'
-import type { AgentConfig } from '../config/agent.ts'
-import { isOn } from '../config/agent.ts'
-import type { Datapath } from '../datapath/types.ts'
 import { answer, runsInAgent } from '../cli/answer.ts'
 import { withSocket } from '../cli/client.ts'
 import type { CNIHandler } from '../endpoint/cni.ts'
-import type { EndpointManager } from '../endpoint/manager.ts'
 import { knownIdentities } from '../identity/allocator.ts'
 import type { CIDRIdentities } from '../identity/cidr.ts'
 import { labelsHash, parseLabel, type Labels } from '../identity/labels.ts'
@@ -13,22 +9,21 @@ import { fromRules } from '../policy/ciliumpolicy.ts'
 import { messageOf } from '../log.ts'
 import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity } from '../k8s/types.ts'
-import type { MonitorHub } from '../monitor/hub.ts'
-import type { PolicyRepository } from '../policy/repository.ts'
+import type { L7Proxy } from '../proxy/proxy.ts'
 import type { ManualServices } from '../service/manual.ts'
-import type { EnforcementMode } from '../policy/resolve.ts'
 import type { NamespaceLabels } from '../policy/selector.ts'
 import { tracePolicy } from '../policy/trace.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ApiError, type Answer, type Routes } from './http.ts'
-import { endpointModel, serviceModel, type ConfigModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
+import { endpointModel, serviceModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
+import { findEndpoint, operationRoutes, type OperationDeps } from './operation.ts'
 
-export interface ApiDeps {
-  config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities; policies: PolicyRepository
+export interface ApiDeps extends OperationDeps {
+  identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
-  monitor: MonitorHub; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel; enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
+  proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -51,16 +46,12 @@ export function createRoutes(deps: ApiDeps): Routes {
   const { config, datapath, endpoints, identities, cidrs, policies, monitor, cni, status } = deps
   const allIdentities = () => new Map([...knownIdentities(identities), ...cidrs.list().map(({ id, labels }) => [id, labels] as const)])
   const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
-  const endpoint = (text: string) => {
-    const found = endpoints.get(Number(text)) ?? endpoints.list().find(({ record }) => [record.ipv4, record.ipv6, record.containerId, `${record.pod.namespace}:${record.pod.name}`].includes(text.replace(/^[a-z-]+:/, '')))
-    if (found === undefined) throw new ApiError(404, `endpoint ${text} not found`)
-    return found
-  }
+  const endpoint = (text: string) => findEndpoint(endpoints, text)
   return {
     'GET /v1/healthz': () => ok(status()),
     'GET /v1/version': () => ok(version),
-    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels)))),
-    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels))) },
+    'GET /v1/endpoint': () => ok(endpoints.list().map((it) => endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id)))),
+    'GET /v1/endpoint/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok(endpointModel(it, identity(it.record.identity, it.record.labels), deps.proxy.statistics(it.id))) },
     'GET /v1/identity': () => ok([...allIdentities()].map(([id, labels]) => identity(id, labels))),
     'GET /v1/identity/*': ({ parameters: [id = ''] }) => {
       const labels = allIdentities().get(Number(id))
@@ -89,7 +80,11 @@ export function createRoutes(deps: ApiDeps): Routes {
     'GET /v1/node': () => ok(deps.nodes()),
     'GET /v1/policy': () => ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel),
     'PUT /v1/policy': async ({ body }) => {
-      const revision = policies.add(asked((it) => fromRules(ruleList.parse(it)), await body()))
+      const sent = await body()
+      const rules = asked((it) => {
+        try { return fromRules(ruleList.parse(it)) } catch (error) { policies.countError(); throw error }
+      }, sent)
+      const revision = policies.add(rules)
       await deps.policyChanged()
       return ok({ policy: sortedJson(policies.rules, 2), revision } satisfies PolicyModel)
     },
@@ -101,8 +96,7 @@ export function createRoutes(deps: ApiDeps): Routes {
       return ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel)
     },
     'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(policies.rules, deps.enforcement.get(), deps.namespaceLabels, asked((it) => traceRequest.parse(it), await body()))),
-    'GET /v1/config': () => ok(configModel(deps)),
-    'PATCH /v1/config': async ({ body }) => { change(deps, await body()); return ok(configModel(deps)) },
+    ...operationRoutes(deps),
     'GET /v1/map/tunnel': () => ok(datapath.listTunnels()),
     'GET /v1/map/lb': () => ok(datapath.listServices()),
     'GET /v1/map/ct': () => ok(datapath.listConntrack()),
@@ -130,29 +124,5 @@ export async function command(body: unknown, socket: string): Promise<Answer> {
       response.writeHead(200, { 'content-type': 'text/plain', 'content-length': out.length + err.length, 'x-exit-code': exitCode, 'x-stdout-length': out.length, connection: 'close' })
       response.end(Buffer.concat([out, err]))
     },
-  }
-}
-
-function configModel({ config, enforcement }: ApiDeps): ConfigModel {
-  const enabled = (on: boolean) => (on ? 'Enabled' : 'Disabled')
-  return {
-    immutable: Object.fromEntries(Object.entries(config).map(([name, value]) => [name, String(value)])),
-    realized: {
-      options: {
-        Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', Debug: enabled(isOn(config.debug)), DropNotification: 'Enabled',
-        MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled', TraceNotification: 'Enabled',
-      },
-      'policy-enforcement': enforcement.get(),
-    },
-    'k8s-configuration': '', 'k8s-endpoint': `https://${config['k8s-api-host']}:${config['k8s-api-port']}`, nodeMonitor: { npages: config['monitor-num-pages'] },
-  }
-}
-
-function change({ enforcement }: ApiDeps, body: unknown): void {
-  const options = Object.entries((body ?? {}) as Record<string, unknown>)
-  for (const [name, value] of options) {
-    if (name !== 'PolicyEnforcement') throw new ApiError(400, `${name} can't be changed while the agent runs; PolicyEnforcement can`)
-    if (value !== 'default' && value !== 'always' && value !== 'never') throw new ApiError(400, `PolicyEnforcement=${JSON.stringify(value)}: must be default, always or never`)
-    enforcement.set(value)
   }
 }

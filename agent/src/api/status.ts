@@ -2,13 +2,16 @@ import type { Stores } from '../cluster/stores.ts'
 import { allStores } from '../cluster/stores.ts'
 import type { Datapath } from '../datapath/types.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
+import { healthModel } from '../health/model.ts'
+import type { HealthProber } from '../health/prober.ts'
 import type { IPAM } from '../endpoint/ipam.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
+import { portRange } from '../proxy/proxy.ts'
 import type { Controller } from '../reconcile/controller.ts'
 import { controllerModel, type StatusModel } from './models.ts'
 
 export interface StatusDeps {
-  datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]
+  datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]; health: HealthProber; proxy: { redirects: number }
   kubernetesVersion: string; routerIPv4: string; routerIPv6?: string | undefined; ready: () => boolean
 }
 
@@ -18,7 +21,7 @@ const apis = [
 ]
 
 /** What `cilium status` shows. Kubernetes fails while a watch does; Cilium while a controller does or the start isn't over. */
-export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, ready }: StatusDeps): StatusModel {
+export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, ready, health, proxy }: StatusDeps): StatusModel {
   const { cpus, pages, pageSize } = datapath.ring
   const broken = allStores(stores).find(({ error }) => error !== undefined)
   return {
@@ -28,6 +31,8 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
     cilium: ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
     nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
     ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
+    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects },
+    'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),
     controllers: controllers.map(({ status }) => controllerModel(status)),
   }
 }

@@ -1,13 +1,18 @@
 import { CommandError, runCommand } from './command.ts'
 import { root } from './commands.ts'
+import { health } from './health.ts'
 
 /** What a command line printed, and its exit code. */
 export interface CommandAnswer { stdout: string; stderr: string; exitCode: number }
 
-/** Runs a command line of `cilium`. Errors are worded as cobra and Cilium do; the exit code is then 1. Never throws. */
+/** The first word of a command line that is not of `cilium` but of this program (client/cilium.c puts it there). */
+const healthProgram = 'cilium-health'
+
+/** Runs a command line of `cilium`, or of `cilium-health`. Errors are worded as cobra and Cilium do; the exit code is then 1. Never throws. */
 export async function answer(argv: string[]): Promise<CommandAnswer> {
   try {
-    return { stdout: await runCommand(root, 'cilium', argv), stderr: '', exitCode: 0 }
+    const stdout = argv[0] === healthProgram ? await runCommand(health, healthProgram, argv.slice(1)) : await runCommand(root, 'cilium', argv)
+    return { stdout, stderr: '', exitCode: 0 }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const stdout = error instanceof CommandError ? error.stdout : ''

@@ -50,6 +50,16 @@ describe('the small client, which has the agent run its command line', { timeout
     expect(ours).toEqual(await viaNode(args))
   })
 
+  it('says that it is cilium-health, where that is its name', async () => {
+    const health = join(dir, 'cilium-health')
+    const { status, stderr } = spawnSync('gcc', ['-static', '-Os', '-Wall', '-DPROGRAM="cilium-health"', `-DNODE="${process.execPath}"`, `-DSCRIPT="${script}"`, '-o', health, here('../../client/cilium.c')], { encoding: 'utf8' })
+    expect([status, stderr]).toEqual([0, ''])
+    const { code, stdout } = await run(health, ['--help'])
+    expect(asked.at(-1)).toEqual(['cilium-health', '--help'])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('cilium-health [command]') as string])
+    expect((await run(health, ['status'], join(dir, 'none.sock'))).stderr).toContain('Is the agent running?')
+  })
+
   it('hands arguments on as they are', async () => {
     const args = ['config', 'quo"te', 'back\\slash', 'über\n', '']
     await run(program, args)

@@ -1,30 +1,26 @@
 import type { ConfigModel, EndpointModel, IdentityModel, StatusModel } from '../api/models.ts'
-import type { ParsedFlags } from '../config/flags.ts'
+import { isGiven, type ParsedFlags } from '../config/flags.ts'
 import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
+import { ask, fetch } from './ask.ts'
+import { bugtool } from './bugtool.ts'
 import { AgentError, call, get } from './client.ts'
 import { CommandError, type Action, type Group } from './command.ts'
 import { monitor, monitorFlags } from './monitor.ts'
+import { endpointOperation, metrics, optionsOf } from './operation.ts'
 import { outputFlags, render } from './output.ts'
 import { policy } from './policy.ts'
+import { prefilter } from './prefilter.ts'
 import { service } from './service.ts'
 import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
 const one = { args: { min: 1, max: 1 } }
-const flag = (parsed: ParsedFlags, name: string): boolean => ['true', '1'].includes(parsed.values.get(name)?.at(-1) ?? '')
 
 /** A command that prints what one call gives; `prefix` is what Cilium says before an error. */
 function show<T>(short: string, path: string, prefix: string, text: (data: T) => string): Action {
   return { short, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<T>(path, prefix), text) }
-}
-
-async function fetch<T>(path: string, prefix: string): Promise<T> {
-  try { return await get<T>(path) } catch (error) {
-    if (error instanceof AgentError) throw new CommandError(`${prefix}: ${error.message}`)
-    throw error
-  }
 }
 
 const identities = async (): Promise<Map<number, string[]>> => new Map((await get<IdentityModel[]>('/v1/identity')).map(({ id, labels }) => [id, labels]))
@@ -33,10 +29,10 @@ const status: Action = {
   short: 'Display status of daemon',
   flags: {
     ...outputFlags, brief: { type: 'bool', usage: 'Only print a one-line status message' }, 'all-controllers': { type: 'bool', usage: 'Show all controllers, not just failing' },
-    verbose: { type: 'bool', usage: 'Equivalent to --all-controllers' },
+    'all-health': { type: 'bool', usage: 'Show all health status, not just failing' }, verbose: { type: 'bool', usage: 'Equivalent to --all-controllers --all-health' },
   },
   run: async (parsed) => {
-    const brief = flag(parsed, 'brief')
+    const brief = isGiven(parsed, 'brief')
     const model = await get<StatusModel>('/v1/healthz').catch((error: unknown) => {
       if (brief && error instanceof AgentError) throw new CommandError(`error in cilium: ${error.message}`)
       throw error
@@ -44,7 +40,7 @@ const status: Action = {
     const line = briefText(model)
     if (brief && line !== 'OK') throw new CommandError(line)
     if (brief) return `${line}\n`
-    const text = render(parsed, model, (it) => statusText(it, { allControllers: flag(parsed, 'all-controllers') || flag(parsed, 'verbose'), now: Date.now() }))
+    const text = render(parsed, model, (it) => statusText(it, { allControllers: isGiven(parsed, 'all-controllers') || isGiven(parsed, 'verbose'), allHealth: isGiven(parsed, 'all-health') || isGiven(parsed, 'verbose'), now: Date.now() }))
     if ([model.kubernetes, model.cilium].some(({ state }) => state === 'Failure')) throw new CommandError(line, text)
     return text
   },
@@ -54,8 +50,7 @@ const config: Action = {
   short: 'Cilium configuration options', usage: '[<option>=(enable|disable) ...]', args: { max: 16 }, flags: outputFlags,
   run: async (parsed) => {
     if (parsed.args.length === 0) return render(parsed, await fetch<ConfigModel>('/v1/config', 'Error while retrieving configuration'), tables.configList)
-    const options = Object.fromEntries(parsed.args.map((arg) => { const [name = '', ...value] = arg.split('='); return [name, value.join('=')] }))
-    await call('PATCH', '/v1/config', options)
+    await ask('Unable to change agent configuration', () => call('PATCH', '/v1/config', optionsOf(parsed.args)))
     return ''
   },
 }
@@ -65,6 +60,7 @@ const endpoint: Group = {
   commands: {
     list: show<EndpointModel[]>('List all endpoints', '/v1/endpoint', 'cannot get endpoint list', tables.endpointTable),
     get: { short: 'Display endpoint information', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint ${parsed.args[0]}`)], (it) => sortedJson(it, 2) + '\n') },
+    ...endpointOperation,
     log: { short: 'View endpoint status log', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, (await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint log ${parsed.args[0]}`)).status.log, tables.endpointLog) },
   },
 }
@@ -80,7 +76,7 @@ const identity: Group = {
 const numeric = { numeric: { type: 'bool', short: 'n', usage: 'Do not resolve IDs' } } as const
 const policyMaps = async (parsed: ParsedFlags, path: string, text: (maps: tables.PolicyMap[], labels: Map<number, string[]> | undefined) => string): Promise<string> => {
   const maps = [await fetch<tables.PolicyMap | tables.PolicyMap[]>(path, 'Cannot get policy map')].flat()
-  const labels = flag(parsed, 'numeric') ? undefined : await identities()
+  const labels = isGiven(parsed, 'numeric') ? undefined : await identities()
   return render(parsed, maps, (it) => text(it, labels))
 }
 
@@ -93,7 +89,7 @@ const bpf: Group = {
       commands: {
         list: {
           short: 'List load-balancing configuration', flags: { ...outputFlags, revnat: { type: 'bool', usage: 'List reverse NAT entries' } },
-          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), flag(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
+          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), isGiven(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
         },
       },
     },
@@ -117,7 +113,7 @@ const bpf: Group = {
 export const root: Group = {
   short: 'CLI for interacting with the local Cilium Agent',
   commands: {
-    status, config, endpoint, identity, service, policy, bpf,
+    status, config, metrics, bugtool, prefilter, endpoint, identity, service, policy, bpf,
     node: { short: 'Manage cluster nodes', commands: { list: show<Parameters<typeof tables.nodeTable>[0]>('List nodes', '/v1/node', 'Cannot get node list', tables.nodeTable) } },
     monitor: { short: 'Display BPF program events', flags: monitorFlags, run: (parsed) => monitor(parsed) },
     version: { short: 'Print version information', run: async () => `Client: ${version} node ${process.version} linux/${process.arch}\nDaemon: ${await get<string>('/v1/version').catch(() => 'unreachable')} linux/${process.arch}\n` },

@@ -1,6 +1,6 @@
-import { decodeEvent, type MonitorMessage } from '../datapath/events.ts'
-import type { Flags, ParsedFlags } from '../config/flags.ts'
-import { formatMessage, lostLine, type AgentMessage, type Verbosity } from '../monitor/format.ts'
+import { decodeEvent } from '../datapath/events.ts'
+import { isGiven, type Flags, type ParsedFlags } from '../config/flags.ts'
+import { formatMessage, lostLine, type Shown, type Verbosity } from '../monitor/format.ts'
 import { FrameDecoder, type Frame } from '../monitor/frames.ts'
 import { nearest } from '../text/nearest.ts'
 import { AgentError, open } from './client.ts'
@@ -21,8 +21,9 @@ export const monitorFlags: Flags = {
 
 export interface MonitorOptions { types: Set<string>; from: Set<number>; to: Set<number>; relatedTo: Set<number>; verbosity: Verbosity; hex: boolean }
 
-export function monitorOptions({ values }: ParsedFlags): MonitorOptions {
-  const on = (name: string) => ['true', '1'].includes(values.get(name)?.at(-1) ?? '')
+export function monitorOptions(parsed: ParsedFlags): MonitorOptions {
+  const { values } = parsed
+  const on = (name: string) => isGiven(parsed, name)
   const ids = (name: string) => new Set((values.get(name) ?? []).map((text) => {
     if (!/^\d+$/.test(text)) throw new CommandError(`invalid argument ${JSON.stringify(text)} for "--${name}" flag: an endpoint id is a number`)
     return Number(text)
@@ -35,11 +36,11 @@ export function monitorOptions({ values }: ParsedFlags): MonitorOptions {
   return { types: new Set(wanted), from: ids('from'), to: ids('to'), relatedTo: ids('related-to'), verbosity: on('json') ? 'json' : on('verbose') ? 'verbose' : 'plain', hex: on('hex') }
 }
 
-/** Cilium's filter: a source is the endpoint the program ran for; only drops and traces have a destination. */
-export function passes(message: MonitorMessage | AgentMessage, { types, from, to, relatedTo }: MonitorOptions): boolean {
+/** Cilium's filter: a source is the endpoint the program ran for; only drops, traces and requests have a destination. */
+export function passes(message: Shown, { types, from, to, relatedTo }: MonitorOptions): boolean {
   if (types.size > 0 && !types.has(message.type)) return false
-  const source = message.type === 'agent' ? 0 : message.source
-  const destination = message.type === 'drop' || message.type === 'trace' ? message.dstId : 0
+  const source = message.type === 'agent' ? 0 : message.type === 'l7' ? message.record.source.id : message.source
+  const destination = message.type === 'drop' || message.type === 'trace' ? message.dstId : message.type === 'l7' ? message.record.destination.id : 0
   if (from.size > 0 && !from.has(source)) return false
   if (to.size > 0 && !to.has(destination)) return false
   return relatedTo.size === 0 || relatedTo.has(source) || relatedTo.has(destination)
@@ -63,11 +64,12 @@ export class MonitorPrinter {
       case 'interfaces': Object.assign(this.#names, frame.names); return []
       case 'lost': return [lostLine(frame.cpu, frame.lost)]
       case 'agent': return this.#format({ type: 'agent', subtype: frame.subtype, message: frame.message })
+      case 'l7': return this.#format({ type: 'l7', record: frame.record })
       case 'sample': return this.#format(decodeEvent(frame.cpu, frame.data))
     }
   }
 
-  #format(message: MonitorMessage | AgentMessage): string[] {
+  #format(message: Shown): string[] {
     const { verbosity, hex } = this.#options
     return passes(message, this.#options) ? formatMessage(message, { verbosity, hex, ifname: (ifindex) => this.#names[ifindex] ?? String(ifindex) }) : []
   }

@@ -1,15 +1,14 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { EndpointModel, IdentityModel, PolicyModel } from '../api/models.ts'
-import type { ParsedFlags } from '../config/flags.ts'
+import { isGiven, type ParsedFlags } from '../config/flags.ts'
 import { parseLabel } from '../identity/labels.ts'
-import type { RuleLabel } from '../policy/rule.ts'
+import { hasLabels, type RuleLabel } from '../policy/rule.ts'
 import { sortedJson } from '../text/gojson.ts'
-import { AgentError, call, get } from './client.ts'
+import { ask } from './ask.ts'
+import { call, get } from './client.ts'
 import { CommandError, type Group } from './command.ts'
 import { outputFlags, render } from './output.ts'
-
-const flag = (parsed: ParsedFlags, name: string): boolean => ['true', '1'].includes(parsed.values.get(name)?.at(-1) ?? '')
 
 /** `cilium policy`: rules that are imported by hand, and questions about all. */
 export const policy: Group = {
@@ -22,7 +21,7 @@ export const policy: Group = {
       flags: { print: { type: 'bool', usage: 'Print policy after validation' }, verbose: { type: 'bool', short: 'v', usage: 'Enable verbose output' } },
       run: async (parsed) => {
         const rules = await rulesOf(parsed.args[0]!)
-        return `${flag(parsed, 'print') || flag(parsed, 'verbose') ? `${sortedJson(rules, 2)}\n` : ''}All policy elements are valid.\n`
+        return `${isGiven(parsed, 'print') || isGiven(parsed, 'verbose') ? `${sortedJson(rules, 2)}\n` : ''}All policy elements are valid.\n`
       },
     },
     delete: {
@@ -45,21 +44,13 @@ export const policy: Group = {
   },
 }
 
-async function ask<T>(prefix: string, run: () => Promise<T>): Promise<T> {
-  try { return await run() } catch (error) {
-    if (error instanceof AgentError) throw new CommandError(`${prefix}: ${error.message}`)
-    throw error
-  }
-}
-
 const printed = ({ policy: text, revision }: PolicyModel): string => `${text}\nRevision: ${revision}\n`
 
 async function getPolicy(parsed: ParsedFlags): Promise<string> {
   const model = await ask('Cannot get policy', () => get<PolicyModel>('/v1/policy'))
   const wanted = parsed.args.flatMap((arg) => arg.split(',')).map(parseLabel)
   if (wanted.length === 0) return render(parsed, model, printed)
-  const has = (labels: RuleLabel[]) => wanted.every(({ source, key, value }) => labels.some((label) => label.key === key && label.value === value && ['', 'any', label.source].includes(source)))
-  const rules = (JSON.parse(model.policy) as { labels: RuleLabel[] }[]).filter(({ labels }) => has(labels))
+  const rules = (JSON.parse(model.policy) as { labels: RuleLabel[] }[]).filter((rule) => hasLabels(rule, wanted))
   if (rules.length === 0) throw new CommandError(`Cannot get policy: no rule has the labels ${parsed.args.join(' ')}`)
   return render(parsed, { ...model, policy: sortedJson(rules, 2) }, printed)
 }
@@ -92,7 +83,7 @@ async function importPolicy(parsed: ParsedFlags): Promise<string> {
 
 async function deletePolicy(parsed: ParsedFlags): Promise<string> {
   const labels = parsed.args.flatMap((arg) => arg.split(','))
-  if (labels.length === 0 && !flag(parsed, 'all')) throw new CommandError('Need at least one label to delete a policy, or --all')
+  if (labels.length === 0 && !isGiven(parsed, 'all')) throw new CommandError('Need at least one label to delete a policy, or --all')
   const model = await ask('Cannot delete policy', () => call<PolicyModel>('DELETE', '/v1/policy', labels))
   return render(parsed, model, ({ revision }) => `Revision: ${revision}\n`)
 }
@@ -100,7 +91,7 @@ async function deletePolicy(parsed: ParsedFlags): Promise<string> {
 async function trace(parsed: ParsedFlags): Promise<string> {
   const [from, to] = await Promise.all([labelsOf(parsed, 'src', 'source'), labelsOf(parsed, 'dst', 'destination')])
   const dports = (parsed.values.get('dport') ?? []).map(toPort)
-  const result = await ask('Error while tracing', () => call<{ log: string; verdict: string }>('POST', '/v1/policy/resolve', { from, to, dports, verbose: flag(parsed, 'verbose') }))
+  const result = await ask('Error while tracing', () => call<{ log: string; verdict: string }>('POST', '/v1/policy/resolve', { from, to, dports, verbose: isGiven(parsed, 'verbose') }))
   return render(parsed, result, ({ log, verdict }) => `${'-'.repeat(64)}\n${log}\nFinal verdict: ${verdict}\n`)
 }
 

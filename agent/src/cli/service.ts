@@ -1,5 +1,6 @@
 import type { ServiceAddresses, ServiceModel } from '../api/models.ts'
-import type { ParsedFlags } from '../config/flags.ts'
+import { isGiven, type ParsedFlags } from '../config/flags.ts'
+import { ask } from './ask.ts'
 import { AgentError, call, get } from './client.ts'
 import { CommandError, type Group } from './command.ts'
 import { outputFlags, render } from './output.ts'
@@ -24,13 +25,6 @@ export const service: Group = {
     },
     delete: { short: 'Delete a service', usage: '{ <service id> | --all }', args: { max: 1 }, flags: { all: { type: 'bool', usage: 'Delete all services made by hand' } }, run: remove },
   },
-}
-
-async function ask<T>(prefix: string, run: () => Promise<T>): Promise<T> {
-  try { return await run() } catch (error) {
-    if (error instanceof AgentError) throw new CommandError(`${prefix}: ${error.message}`)
-    throw error
-  }
 }
 
 const pathOf = (id: string | number) => `/v1/service/${encodeURIComponent(String(id))}`
@@ -59,7 +53,7 @@ async function update(parsed: ParsedFlags): Promise<string> {
 }
 
 async function remove(parsed: ParsedFlags): Promise<string> {
-  const all = parsed.values.get('all')?.at(-1) === 'true'
+  const all = isGiven(parsed, 'all')
   if (!all && parsed.args.length === 0) throw new CommandError('Missing service id, or --all')
   const ids = all ? (await ask('Cannot get services list', () => get<ServiceModel[]>('/v1/service'))).map(({ spec }) => String(spec.id)) : parsed.args
   const lines: string[] = []

@@ -1,9 +1,11 @@
 import type { State, StatusModel } from '../api/models.ts'
+import { hasFault } from '../fault.ts'
+import { clusterHealth } from './health.ts'
 import { tabulate } from '../text/tabwriter.ts'
 
-/** `cilium status` as Cilium prints it; what lash hasn't (health daemon, IPv6, proxy) is left out or Disabled. */
-export function statusText(status: StatusModel, options: { allControllers: boolean; now: number }): string {
-  const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers } = status
+/** `cilium status` as Cilium prints it; what lash hasn't is left out or Disabled. */
+export function statusText(status: StatusModel, options: { allControllers: boolean; allHealth: boolean; now: number }): string {
+  const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers, proxy } = status
   const failing = controllers.filter((it) => it.status['consecutive-failure-count'] > 0)
   const state = (name: string, { state, msg = '' }: State) => `${name}\t${state}\t${msg}`
   const head = tabulate([
@@ -12,13 +14,14 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     state('Cilium:', cilium),
     `NodeMonitor:\tListening for events on ${nodeMonitor.cpus} CPUs with ${nodeMonitor.npages}x${nodeMonitor.pagesize} of shared memory`,
     ...(nodeMonitor.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
-    'Cilium health daemon:\tDisabled\t',
+    state('Cilium health daemon:', status['cilium-health']),
     `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
     ...(ipam.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
+    `Proxy Status:\tOK, ip ${proxy.ip}, port-range ${proxy['port-range']}`,
   ])
   const shown = options.allControllers ? controllers : failing
-  return head + (shown.length === 0 ? '' : controllerTable(shown, options.now))
+  return head + (shown.length === 0 ? '' : controllerTable(shown, options.now)) + (status.cluster === undefined ? '' : clusterHealth(status.cluster, options.allHealth))
 }
 
 function controllerTable(controllers: StatusModel['controllers'], now: number): string {
@@ -37,6 +40,7 @@ function goDuration(seconds: number): string {
 /** `OK`, or `error in X: …`; the first thing that is wrong. */
 export function briefText(status: StatusModel): string {
   const unhealthy = ({ state }: State) => state === 'Warning' || state === 'Failure'
+  if (hasFault('status-hides-failure')) return 'OK'
   const parts: [string, State][] = [['kvstore', status.kvstore], ['container runtime', status['container-runtime']], ['kubernetes', status.kubernetes], ['cilium', status.cilium]]
   const found = parts.find(([, state]) => unhealthy(state))
   if (found !== undefined) return `error in ${found[0]}: ${found[1].msg ?? ''}`

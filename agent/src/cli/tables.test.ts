@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { EndpointModel, IdentityModel, ServiceModel, StatusModel } from '../api/models.ts'
 import { sortedJson } from '../text/gojson.ts'
+import { clusterHealth, healthText } from './health.ts'
 import { recorded } from '../testing/recorded.ts'
 import { briefText, statusText } from './status.ts'
 import * as tables from './tables.ts'
@@ -9,21 +10,22 @@ const lines = (text: string): string[] => text.split('\n').filter((line) => line
 /** Upstream prints maps in random order. */
 const sorted = (text: string): string[] => lines(text).sort()
 
-const ep = (id: number, enabled: 'none' | 'ingress', identity: number, label: string, ipv4: string): EndpointModel => ({
+const ep = (id: number, enabled: 'none' | 'ingress', identity: number, label: string, ipv4: string, ipv6?: string): EndpointModel => ({
   id,
   status: {
     state: 'ready', identity: { id: identity, labels: [label], labelsSHA256: '' }, 'external-identifiers': { 'container-id': '', 'pod-name': '' }, labels: { 'security-relevant': [label] },
-    networking: { addressing: [{ ipv4 }], mac: '', 'host-mac': '', 'interface-index': 0, 'interface-name': '' },
-    policy: { realized: { id: identity, 'policy-enabled': enabled, 'policy-revision': 5, 'allowed-ingress-identities': [], 'allowed-egress-identities': [] } }, log: [],
+    networking: { addressing: [{ ipv4, ...(ipv6 === undefined ? {} : { ipv6 }) }], mac: '', 'host-mac': '', 'interface-index': 0, 'interface-name': '' },
+    policy: { realized: { id: identity, 'policy-enabled': enabled, 'policy-revision': 5, 'allowed-ingress-identities': [], 'allowed-egress-identities': [] }, 'proxy-statistics': [] }, log: [],
   },
 })
 
 describe('tables are as Cilium 1.2.5 recorded them', () => {
-  it('endpoint list, but for IPv6 addresses', () => {
-    const endpoints = [ep(65373, 'none', 31540, 'mesos:id=c1', '10.11.120.83'), ep(31837, 'ingress', 7111, 'mesos:id=c2', '10.11.240.119'), ep(61431, 'none', 4, 'reserved:health', '10.11.72.163'), ep(62333, 'none', 26716, 'mesos:id=c3', '10.11.131.167')]
-    // Without addresses that column is as wide as its title: 7 characters in place of 21.
-    const narrow = recorded('cli-endpoint_list.txt').split('\n').map((line) => line.slice(0, 89) + (line.startsWith('ENDPOINT') ? 'IPv6   ' : ' '.repeat(line === '' ? 0 : 7)) + line.slice(110)).join('\n')
-    expect(tables.endpointTable(endpoints)).toBe(narrow)
+  it('endpoint list', () => {
+    const endpoints = [
+      ep(65373, 'none', 31540, 'mesos:id=c1', '10.11.120.83', 'fd02:1:1:0:1::ff5d'), ep(31837, 'ingress', 7111, 'mesos:id=c2', '10.11.240.119', 'fd02:1:1:0:1::7c5d'),
+      ep(61431, 'none', 4, 'reserved:health', '10.11.72.163', 'fd02:1:1:0:1::eff7'), ep(62333, 'none', 26716, 'mesos:id=c3', '10.11.131.167', 'fd02:1:1:0:1::f37d'),
+    ]
+    expect(tables.endpointTable(endpoints)).toBe(recorded('cli-endpoint_list.txt'))
   })
 
   it('further labels on rows of their own', () => {
@@ -66,12 +68,12 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
   })
 
   it('bpf ct list global', () => {
-    const source = lines(recorded('cli-bpf_ct_list_global.txt')).filter((line) => !line.startsWith('ICMPv6'))
+    const source = lines(recorded('cli-bpf_ct_list_global.txt'))
     const entries = source.map((line) => {
-      const match = /^(\w+) (\w+) ([\d.]+):(\d+) -> ([\d.]+):(\d+) (related )? expires=(\d+) rx_packets=(\d+) rx_bytes=(\d+) tx_packets=(\d+) tx_bytes=(\d+) flags=(\w+) revnat=(\d+) src_sec_id=(\d+)$/.exec(line)!
+      const match = /^(\w+) (\w+) \[?([\da-f.:]+?)\]?:(\d+) -> \[?([\da-f.:]+?)\]?:(\d+) (related )? expires=(\d+) rx_packets=(\d+) rx_bytes=(\d+) tx_packets=(\d+) tx_bytes=(\d+) flags=(\w+) revnat=(\d+) src_sec_id=(\d+)$/.exec(line)!
       const number = (i: number) => Number(match[i])
       return {
-        protocol: { ICMP: 1, TCP: 6, UDP: 17 }[match[1]!]!, direction: match[2] as 'IN' | 'OUT', src: match[3]!, srcPort: number(4), dst: match[5]!, dstPort: number(6), related: match[7] !== undefined,
+        protocol: { ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58 }[match[1]!]!, direction: match[2] as 'IN' | 'OUT', src: match[3]!, srcPort: number(4), dst: match[5]!, dstPort: number(6), related: match[7] !== undefined,
         expires: number(8), rxPackets: number(9), rxBytes: number(10), txPackets: number(11), txBytes: number(12), flags: parseInt(match[13]!, 16), revnat: number(14), sourceIdentity: number(15),
       }
     })
@@ -95,6 +97,12 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
     expect(tables.tunnelTable([{ prefix: '10.244.10.0/24', node: '192.168.77.13' }, { prefix: '10.244.2.0/24', node: '192.168.77.12' }])).toBe('TUNNEL           VALUE           \n10.244.2.0/24    192.168.77.12   \n10.244.10.0/24   192.168.77.13   \n')
   })
 
+  it('lists of IPv6 after those of IPv4', () => {
+    expect(lines(tables.tunnelTable([{ prefix: 'f00d::af4:100:0:0/96', node: '192.168.77.12' }, { prefix: '10.244.1.0/24', node: '192.168.77.12' }])).slice(1).map((line) => line.split(' ')[0])).toEqual(['10.244.1.0/24', 'f00d::af4:100:0:0/96'])
+    expect(lines(tables.ipcacheTable([{ ip: 'f00d::1', identity: 1 }, { ip: 'fd09::/16', identity: 65_536 }, { ip: '10.0.0.1', identity: 2, node: '192.168.77.12' }])).slice(1).map((line) => line.trim().replace(/ {2,}/g, '|')))
+      .toEqual(['10.0.0.1/32|2 192.168.77.12', 'f00d::1/128|1 0.0.0.0', 'fd09::/16|65536 0.0.0.0'])
+  })
+
   it('config', () => {
     const options = { Debug: 'Enabled', Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', DropNotification: 'Enabled', MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled', TraceNotification: 'Enabled' }
     expect(tables.configList({ immutable: {}, realized: { options, 'policy-enforcement': 'default' }, 'k8s-configuration': '', 'k8s-endpoint': '', nodeMonitor: { npages: 64 } })).toBe(recorded('cli-config.txt'))
@@ -114,7 +122,7 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
 describe('status', () => {
   const status: StatusModel = {
     kvstore: { state: 'Ok', msg: 'Disabled' }, 'container-runtime': { state: 'Disabled' }, kubernetes: { state: 'Ok', msg: '1.20 (v1.20.2) [linux/amd64]', 'k8s-api-versions': ['core/v1::Node'] }, cilium: { state: 'Ok', msg: 'OK' },
-    nodeMonitor: { cpus: 2, npages: 64, pagesize: 4096 }, ipam: { ipv4: ['10.11.0.1', '10.11.0.2'], capacity: 254 },
+    nodeMonitor: { cpus: 2, npages: 64, pagesize: 4096 }, ipam: { ipv4: ['10.11.0.1', '10.11.0.2'], capacity: 254 }, 'cilium-health': { state: 'Disabled' }, proxy: { ip: '10.11.0.1', 'port-range': '10000-20000', redirects: 0 },
     controllers: [
       { name: 'b', status: { 'success-count': 1, 'failure-count': 0, 'consecutive-failure-count': 0, 'last-success-timestamp': '2026-01-01T00:00:00Z' } },
       { name: 'a-longer-name', status: { 'success-count': 0, 'failure-count': 3, 'consecutive-failure-count': 3, 'last-failure-timestamp': '2026-01-01T00:01:57Z', 'last-failure-msg': 'boom' } },
@@ -123,13 +131,29 @@ describe('status', () => {
   const now = Date.parse('2026-01-01T00:02:03Z')
 
   it('is in columns as Cilium has them', () => {
-    expect(statusText(status, { allControllers: true, now })).toBe([
+    expect(statusText(status, { allControllers: true, allHealth: false, now })).toBe([
       'KVStore:                Ok         Disabled', 'ContainerRuntime:       Disabled   ', 'Kubernetes:             Ok         1.20 (v1.20.2) [linux/amd64]', 'Kubernetes APIs:        ["core/v1::Node"]',
       'Cilium:                 Ok   OK', 'NodeMonitor:            Listening for events on 2 CPUs with 64x4096 of shared memory', 'Cilium health daemon:   Disabled   ', 'IPv4 address pool:      2/254 allocated',
-      'Controller Status:      1/2 healthy', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
+      'Controller Status:      1/2 healthy', 'Proxy Status:           OK, ip 10.11.0.1, port-range 10000-20000', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
     ].join('\n'))
-    expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, now }).split('\n')[5])
+    expect(statusText({ ...status, ipam: { ...status.ipam, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
+    for (const line of [5, 9]) expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, allHealth: false, now }).split('\n')[line])
     expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
+  })
+
+  it('ends with the nodes that can\'t be reached', () => {
+    const good = { status: '', latency: 1 }, bad = { status: 'no answer in 5 s', latency: 0 }
+    const path = (ip: string, icmp: typeof good) => ({ ip, icmp, http: icmp })
+    const cluster = (icmp: typeof good) => ({ local: { name: 'cilvm' }, timestamp: '2026-11-21T21:05:37Z', nodes: [{ name: 'cilvm', host: { 'primary-address': path('10.0.2.15', icmp) }, endpoint: path('10.11.0.2', icmp) }] })
+    const text = statusText({ ...status, 'cilium-health': { state: 'Ok' }, cluster: cluster(bad) }, { allControllers: false, allHealth: false, now })
+    expect(recorded('cli-status.txt').endsWith(text.slice(text.indexOf('Cluster health')))).toBe(true)
+    expect(text.slice(text.indexOf('Cluster health')).split('\n')).toHaveLength(4)
+    expect(clusterHealth(cluster(good), false)).toBe('Cluster health:   1/1 reachable   (2026-11-21T21:05:37Z)\n')
+    expect(clusterHealth(cluster(good), true)).toContain('  cilvm (localhost)   10.0.2.15       true        true')
+    expect(healthText(cluster({ status: '', latency: 1_250_000 }))).toBe([
+      'Probe time:   2026-11-21T21:05:37Z', 'Nodes:', '  cilvm (localhost):', '    Host connectivity to 10.0.2.15:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms',
+      '    Endpoint connectivity to 10.11.0.2:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms', '',
+    ].join('\n'))
   })
 
   it('is one word when all is well, and else the first thing that is not', () => {

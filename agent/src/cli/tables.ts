@@ -86,13 +86,13 @@ export function conntrackList(entries: (ConntrackEntry & { related?: boolean })[
   return [...lines.sort(), ''].map((line) => line + '\n').join('')
 }
 
-export interface PolicyMap { id: number; entries: { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: string; packets: number; bytes: number }[] }
+export interface PolicyMap { id: number; entries: { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: string; packets: number; bytes: number; proxyPort?: number }[] }
 export function policyTable({ entries }: PolicyMap, labels: Map<number, string[]> | undefined): string {
   const sorted = [...entries].sort((a, b) => (a.direction === b.direction ? a.identity - b.identity || a.port - b.port : a.direction === 'ingress' ? -1 : 1))
-  const rows = sorted.flatMap(({ direction, identity, port, protocol, packets, bytes }) => {
+  const rows = sorted.flatMap(({ direction, identity, port, protocol, packets, bytes, proxyPort = 0 }) => {
     const names = labels?.get(identity) ?? [String(identity)]
     const side = direction === 'ingress' ? 'Ingress' : 'Egress'
-    return names.map((name, i) => (i > 0 ? `\t${name}\t\t\t\t\t` : `${side}\t${name}\t${port === 0 ? 'ANY' : `${port}/${protocol}`}\tNONE\t${bytes}\t${packets}\t`))
+    return names.map((name, i) => (i > 0 ? `\t${name}\t\t\t\t\t` : `${side}\t${name}\t${port === 0 ? 'ANY' : `${port}/${protocol}`}\t${proxyPort === 0 ? 'NONE' : proxyPort}\t${bytes}\t${packets}\t`))
   })
   return tabulate([`DIRECTION\t${labels === undefined ? 'IDENTITY' : 'LABELS (source:key[=value])'}\tPORT/PROTO\tPROXY PORT\tBYTES\tPACKETS\t`, ...rows])
 }
@@ -108,8 +108,10 @@ export function configList({ realized, 'k8s-configuration': configuration, 'k8s-
     ...Object.entries(realized.options).sort(([a], [b]) => (a < b ? -1 : 1)), ['k8s-configuration', configuration], ['k8s-endpoint', endpoint],
     ['PolicyEnforcement', realized['policy-enforcement']], ['MonitorNumPages', String(nodeMonitor.npages)],
   ] as const
-  return rows.map(([name, value]) => `${name.padEnd(24)} ${value}\n`).join('')
+  return optionLines(rows)
 }
+
+export const optionLines = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(24)} ${value}\n`).join('')
 
 export function nodeTable(nodes: { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]): string {
   return tabulate(['Name\tIPv4 Address\tEndpoint CIDR\tIPv6 Address\tEndpoint CIDR', ...nodes.map(({ name, ipv4, podCIDR, podCIDR6 }) => `${name}\t${ipv4}\t${podCIDR}\t<nil>\t${podCIDR6 ?? '<nil>'}`).sort()])

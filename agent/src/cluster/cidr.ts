@@ -20,7 +20,7 @@ const six = (cidr: string): boolean => cidr.includes(':')
 
 function parse6(cidr: string): [ipaddr.IPv6, number] {
   if (!ipaddr.IPv6.isValidCIDR(cidr)) throw new Error(`${JSON.stringify(cidr)} is not an IPv6 prefix such as f00d::/64`)
-  return ipaddr.IPv6.parseCIDR(cidr) as [ipaddr.IPv6, number]
+  return ipaddr.IPv6.parseCIDR(cidr)
 }
 
 /** Whether every address of one prefix is in the other; of another family none is. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { range } from '../cluster/cidr.ts'
 import { checkClusterCIDR6 } from '../cluster/ipv6.ts'
+import { listenAddress } from '../metrics/listen.ts'
 import { didYouMean } from '../text/nearest.ts'
 import { FlagError, parseFlags, type Flags } from './flags.ts'
 
@@ -13,6 +14,7 @@ export const agentFlags: Flags = {
   'agent-health-port': { type: 'number', default: '9876', usage: 'TCP port on 127.0.0.1 that answers /healthz' },
   'bpf-root': { type: 'string', default: '/sys/fs/bpf', usage: 'Where BPF maps are pinned' },
   'cluster-cidr': { type: 'string', default: '10.244.0.0/16', usage: 'Prefix of all pods' },
+  'cluster-health-port': { type: 'number', default: '4240', usage: 'TCP port on which nodes ask each other for their health; 0 for none' },
   'cni-bin-dir': { type: 'string', default: '/host/opt/cni/bin', usage: 'Where the CNI plugin is copied to; empty for nowhere' },
   'cni-conf-dir': { type: 'string', default: '/host/etc/cni/net.d', usage: 'Where the CNI configuration is written to; empty for nowhere' },
   'cni-plugin': { type: 'string', default: '/opt/lash/cilium-cni', usage: 'The CNI plugin' },
@@ -21,6 +23,7 @@ export const agentFlags: Flags = {
   debug: { type: 'bool', short: 'D', default: 'false', usage: 'Log more, and let the datapath emit debug messages' },
   'enable-policy': { type: 'string', default: 'default', usage: 'Enforce policy: default, always or never' },
   'enable-ipv6': { type: 'string', default: 'auto', usage: 'Give pods IPv6 addresses too: true, false, or auto (where the kernel has IPv6)' },
+  'identity-gc-interval': { type: 'number', default: '15', usage: 'Seconds between looks for identities that no endpoint has; one that is unused at two of them is removed' },
   'ipv6-cluster-alloc-cidr': { type: 'string', default: 'f00d::/64', usage: 'IPv6 prefix of all pods, 64 bits; each node has a /96 of it' },
   'k8s-api-host': { type: 'string', default: '', usage: 'Host of the API server; default: as the environment of a pod has it' },
   'k8s-api-port': { type: 'string', default: '', usage: 'Port of the API server' },
@@ -29,6 +32,10 @@ export const agentFlags: Flags = {
   'monitor-num-pages': { type: 'number', default: '64', usage: 'Pages of each CPU\'s perf ring, a power of two' },
   'node-name': { type: 'string', default: '', usage: 'Name of this Node; default: K8S_NODE_NAME, then the host name' },
   'object-file': { type: 'string', default: '/opt/lash/lash.o', usage: 'The compiled datapath' },
+  'prefilter-device': { type: 'string', default: '', usage: 'Device on which prefixes are denied by XDP; default: that of this node\'s address' },
+  'prefilter-mode': { type: 'string', default: 'auto', usage: 'Where XDP runs: native (in the driver), generic (in the stack), or auto: native where it can' },
+  'prefilter-object-file': { type: 'string', default: '/opt/lash/prefilter.o', usage: 'The compiled prefilter' },
+  'prometheus-serve-addr': { type: 'string', default: '', usage: 'Where metrics are served (:9090); empty for nowhere' },
   'service-cidr': { type: 'string', default: '10.96.0.0/16', usage: 'Prefix of all cluster IPs' },
   'skip-kernel-check': { type: 'bool', default: 'false', usage: 'Go on where the kernel is too old, to the errors of the loader' },
   'socket-path': { type: 'string', default: '/var/run/cilium/cilium.sock', usage: 'Socket of the agent\'s API' },
@@ -40,15 +47,16 @@ export const agentFlags: Flags = {
 const prefix = z.string().check(z.refine((value) => { try { range(value); return true } catch { return false } }, 'not an IPv4 prefix such as 10.244.0.0/16'))
 const prefix6 = z.string().check(z.refine((value) => { try { checkClusterCIDR6(value); return true } catch { return false } }, 'not an IPv6 prefix of 64 bits such as f00d::/64'))
 const flag = z.enum(['true', 'false', '1', '0'], 'must be true or false')
+const address = z.string().check(z.refine((value) => { try { return value === '' || listenAddress(value) !== undefined } catch { return false } }, 'must be an address such as :9090'))
 const whole = (least: number, most: number) => z.coerce.number().check(z.int(), z.gte(least, `must be at least ${least}`), z.lte(most, `must be at most ${most}`))
 const powerOfTwo = whole(1, 65_536).check(z.refine((value) => Number.isInteger(Math.log2(value)), 'must be a power of two'))
 
 const schema = z.object({
-  'agent-health-port': whole(0, 65_535), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
+  'agent-health-port': whole(0, 65_535), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cluster-health-port': whole(0, 65_535), 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
   'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6,
-  'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
-  'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'service-cidr': prefix,
+  'identity-gc-interval': whole(1, 86_400), 'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
+  'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'prefilter-device': z.string(), 'prefilter-mode': z.enum(['auto', 'native', 'generic'], 'must be auto, native or generic'), 'prefilter-object-file': z.string(), 'prometheus-serve-addr': address, 'service-cidr': prefix,
   'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.enum(['vxlan', 'geneve'], 'must be vxlan or geneve'), 'tunnel-port': whole(0, 65_535),
 })
 export type AgentConfig = z.infer<typeof schema>

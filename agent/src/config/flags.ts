@@ -5,6 +5,9 @@ export interface Flag { type: 'bool' | 'string' | 'list' | 'number'; short?: str
 export type Flags = Record<string, Flag>
 export interface ParsedFlags { values: Map<string, string[]>; args: string[] }
 
+/** Whether a flag of the type bool is given, and on; of several the last counts. */
+export const isGiven = ({ values }: ParsedFlags, name: string): boolean => ['true', '1'].includes(values.get(name)?.at(-1) ?? '')
+
 /** A command line that can't be understood; `message` is what pflag says. */
 export class FlagError extends Error {}
 

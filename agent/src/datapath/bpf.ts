@@ -11,6 +11,8 @@ const { ENOENT, EPERM, ENOSPC } = os.constants.errno
 
 export const MAP_TYPE = { hash: 1, array: 2, programArray: 3, perfEventArray: 4, perCpuHash: 5 } as const
 
+export const PROGRAM_TYPE = { schedCls: 3, xdp: 6 } as const
+
 /** As in the object's "maps" section; sizes in bytes. */
 export interface MapShape { type: number; keySize: number; valueSize: number; maxEntries: number; flags: number }
 
@@ -67,18 +69,18 @@ export function mapShape(fd: number): MapShape {
 export interface LoadedProgram { fd: number; /** The verifier's own count of instructions it processed, when asked for. */ processed: number | undefined }
 
 /**
- * Loads a tc program. When the verifier refuses, it is asked once more for its log; the message has the log's end and the error the whole of it.
+ * Loads a program, for tc unless told otherwise. When the verifier refuses, it is asked once more for its log; the message has the log's end and the error the whole of it.
  * @param options.stats ask for the log on success too
  * @param options.logBytes room for the log: the kernel allocates as much at each load with one
  */
-export function loadProgram(name: string, instructions: Buffer, license: string, { stats = false, logBytes = LOG_SIZE }: { stats?: boolean; logBytes?: number } = {}): LoadedProgram {
+export function loadProgram(name: string, instructions: Buffer, license: string, { stats = false, logBytes = LOG_SIZE, type = PROGRAM_TYPE.schedCls }: { stats?: boolean; logBytes?: number; type?: number } = {}): LoadedProgram {
   return withMemory(instructions.length, (code) => {
     instructions.copy(code.bytes)
     scratch.bytes.write(`${license}\0`, AREA.value)
     const count = instructions.length / 8
-    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(code, count, log), processed: processedIn(logText(log)) }))
-      : { fd: load(code, count), processed: undefined }
-    if (fd < 0) throw refused(name, -fd, code, count, logBytes)
+    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(type, code, count, log), processed: processedIn(logText(log)) }))
+      : { fd: load(type, code, count), processed: undefined }
+    if (fd < 0) throw refused(name, -fd, type, code, count, logBytes)
     return { fd, processed }
   })
 }
@@ -88,10 +90,9 @@ const processedIn = (log: string): number => Number(/processed (\d+) insns/.exec
 /** What 4.9 allows at most is 16 MiB. */
 const LOG_SIZE = 8 << 20
 
-function load(code: Memory, count: number, log?: Memory): number {
-  const PROGRAM_TYPE_SCHED_CLS = 3
+function load(type: number, code: Memory, count: number, log?: Memory): number {
   return bpf(COMMAND.programLoad, (a) => {
-    a.writeUInt32LE(PROGRAM_TYPE_SCHED_CLS, 0)
+    a.writeUInt32LE(type, 0)
     a.writeUInt32LE(count, 4)
     a.writeBigUInt64LE(code.address, 8)
     a.writeBigUInt64LE(at(AREA.value), 16)
@@ -106,9 +107,9 @@ function logText(log: Memory): string {
   return log.bytes.toString('utf8', 0, log.bytes.indexOf(0))
 }
 
-function refused(name: string, code: number, program: Memory, count: number, logBytes: number): DatapathError {
+function refused(name: string, code: number, type: number, program: Memory, count: number, logBytes: number): DatapathError {
   const text = withMemory(logBytes, (log) => {
-    load(program, count, log)
+    load(type, program, count, log)
     return logText(log)
   })
   const tail = text.trimEnd().split('\n').slice(-25).join('\n')

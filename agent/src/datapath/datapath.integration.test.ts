@@ -453,7 +453,7 @@ describe.skipIf(process.getuid?.() !== 0 || hasGeneve())('a kernel without Genev
 
 describe.skipIf(process.getuid?.() !== 0 || !hasGeneve())('Geneve', { timeout: 60_000 }, () => {
   let folder: string, w: World
-  const devices = (netns: string): string[] => JSON.parse(execFileSync('ip', ['-n', netns, '-j', 'link'], { encoding: 'utf8' })).map(({ ifname }: { ifname: string }) => ifname)
+  const devices = (netns: string): string[] => (JSON.parse(execFileSync('ip', ['-n', netns, '-j', 'link'], { encoding: 'utf8' })) as { ifname: string }[]).map(({ ifname }) => ifname)
   beforeAll(async () => {
     folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-geneve-'))
     w = await world(compile(folder), { tunnel: 'geneve', tunnelPort: 6081 })

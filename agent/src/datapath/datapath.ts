@@ -1,21 +1,26 @@
 import fs from 'node:fs'
+import type net from 'node:net'
 import type { BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
 import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
-import { detachNode } from './devices.ts'
+import { detachNode, DEVICE } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
-import { ENDPOINT_FLAG } from './layouts.ts'
+import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
 import type { Programs, ProgramInfo } from './loader.ts'
 import { PAGE_SIZE, PerfReader } from './perf.ts'
+import { ping } from './ping.ts'
+import { PrefilterProgram, type PrefilterMode } from './prefilter.ts'
+import { pinFolder } from './bpffs.ts'
 import { PolicyMap } from './policies.ts'
+import { connectMarked, listenOn, ProxyMap } from './proxy.ts'
 import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, type Route } from './rtnetlink.ts'
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry,
+  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { uninstallDatapath } from './uninstall.ts'
@@ -37,6 +42,8 @@ export class LoadedDatapath implements Datapath {
   private readonly ipcache: IPCacheMap
   private readonly cidrs: CIDRMap
   private readonly conntrack: BpfMap
+  private readonly prefilter: PrefilterProgram | undefined
+  private readonly proxied: ProxyMap
   private readonly conntrack6: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
@@ -55,6 +62,8 @@ export class LoadedDatapath implements Datapath {
     this.ipcache = new IPCacheMap(this.map('cilium_ipcache'), this.map('cilium_ipcache6'))
     this.cidrs = new CIDRMap({ prefixes: this.map('cilium_cidr'), config: this.map('cilium_config'), prefixes6: this.map('cilium_cidr6'), lengths6: this.map('cilium_cidr6_lengths') })
     this.conntrack = this.map('cilium_ct4_global')
+    this.prefilter = config.prefilter === undefined ? undefined : new PrefilterProgram(config.prefilter, maps, pinFolder(config.bpffs))
+    this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
     this.conntrack6 = this.map('cilium_ct6_global')
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
@@ -206,7 +215,21 @@ export class LoadedDatapath implements Datapath {
 
   collectConntrack(): number {
     this.services.collectAffinities()
-    return collectConntrack(this.conntrack) + collectConntrack(this.conntrack6)
+    const removed = collectConntrack(this.conntrack) + collectConntrack(this.conntrack6)
+    this.proxied.collect()
+    return removed
+  }
+
+  listenForProxy(port: number): number {
+    return listenOn(DEVICE.host, port)
+  }
+
+  proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined {
+    return this.proxied.origin(client, proxy)
+  }
+
+  connectForProxy(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket {
+    return connectMarked(server, identity, direction)
   }
 
   metrics(): ReturnType<Datapath['metrics']> {
@@ -216,6 +239,26 @@ export class LoadedDatapath implements Datapath {
         Array.from({ length: count }, (_, cpu) => Number(value.readBigUInt64LE(cpu * 16 + offset))).reduce((a, b) => a + b, 0)
       return { reason: key.readUInt8(0), direction: key.readUInt8(1) === 1 ? 'ingress' : 'egress', packets: sum(0), bytes: sum(8) }
     })
+  }
+
+  setPrefilter(prefixes: readonly string[]): void {
+    if (this.prefilter === undefined) throw new DatapathError('the prefilter is off: set prefilter-device')
+    this.prefilter.set(prefixes)
+  }
+
+  prefilterMode(): PrefilterMode | undefined {
+    return this.prefilter?.mode
+  }
+
+  setDebug(on: boolean): void {
+    const config = this.map('cilium_config').lookup(u32Key(0))
+    if (config === undefined) return
+    config.writeUInt32LE(on ? 1 : 0, 0)
+    this.map('cilium_config').update(u32Key(0), config)
+  }
+
+  ping(ip: string, timeoutMs: number): Promise<number> {
+    return ping(ip, timeoutMs)
   }
 
   /** Puts this generation of programs on the interfaces of endpoints that were there before. */
@@ -238,6 +281,7 @@ export class LoadedDatapath implements Datapath {
     this.closed = true
     this.listeners.clear()
     this.reader.close()
+    this.prefilter?.close()
     this.programs.close()
     for (const map of this.maps.values()) fs.closeSync(map.fd)
   }
@@ -246,6 +290,7 @@ export class LoadedDatapath implements Datapath {
     if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
     this.close()
     detachNode(this.config.nodeDevice)
+    this.prefilter?.uninstall()
     uninstallDatapath(this.config.bpffs)
   }
 }

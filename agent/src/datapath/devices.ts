@@ -12,6 +12,8 @@ export const DEVICE = { host: 'cilium_host', peer: 'cilium_net' } as const
 const OVERLAY: Readonly<Record<TunnelKind, string>> = { vxlan: 'cilium_vxlan', geneve: 'cilium_geneve' }
 /** Who a host process sees when it reaches itself through a service; LOOPBACK_ADDR in agent/bpf/lib/net.h. */
 const LOOPBACK_ADDRESS = '169.254.42.1'
+/** Where redirected connections go: PROXY_NET in agent/bpf/lib/proxy.h. Its route goes with the device. */
+const PROXY_PREFIX = '169.254.64.0/18'
 
 export interface NodeDevices { host: Link; overlay: Link }
 
@@ -58,6 +60,7 @@ export function ensureDevices(config: DatapathConfig): NodeDevices {
     const source = config.routerIPv4
     for (const prefix of new Set([config.podCIDR, config.clusterCIDR, config.serviceCIDR])) setRoute(netlink, { prefix, link: host, source })
     setRoute(netlink, { prefix: `${LOOPBACK_ADDRESS}/32`, link: host })
+    setRoute(netlink, { prefix: PROXY_PREFIX, link: host, local: true })
     if (config.ipv6 !== undefined) {
       forwardIPv6()
       addAddress(netlink, host, config.ipv6.router)

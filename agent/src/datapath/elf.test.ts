@@ -38,7 +38,7 @@ describe.skipIf(clang === undefined)('the compiled object', () => {
   test('has the programs, maps and license that the loader looks for', () => {
     expect(object.programs.map(({ name, section }) => [name, section])).toEqual([
       ['from_container', 'tc/from_container'], ['from_host', 'tc/from_host'], ['from_netdev', 'tc/from_netdev'], ['from_overlay', 'tc/from_overlay'],
-      ['lb4', 'tail/0'], ['identify4', 'tail/4'], ['egress4', 'tail/1'], ['deliver4', 'tail/2'], ['to_stack4', 'tail/3'],
+      ['lb4', 'tail/0'], ['identify4', 'tail/4'], ['egress4', 'tail/1'], ['deliver4', 'tail/2'], ['to_stack4', 'tail/3'], ['to_proxy4', 'tail/5'], ['from_proxy4', 'tail/6'],
       ['from_container6', 'tail/8'], ['from_host6', 'tail/9'], ['from_overlay6', 'tail/10'], ['identify6', 'tail/11'], ['egress6', 'tail/12'], ['deliver6', 'tail/13'],
     ])
     expect(object.license).toBe('GPL')

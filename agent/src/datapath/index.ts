@@ -45,7 +45,7 @@ export async function openDatapath(config: DatapathConfig, options: { stats?: bo
   const programs = loadPrograms(object, maps, folder, possible, options.stats)
   const devices = ensureDevices(config)
   const cidrs = maps.get('cilium_cidr')
-  const settings = { ...config, hostIfindex: devices.host.ifindex, overlayIfindex: devices.overlay.ifindex, prefixLengths: cidrs === undefined ? 0 : prefixLengths(cidrs) }
+  const settings = { ...config, hostIfindex: devices.host.ifindex, hostMac: devices.host.mac, overlayIfindex: devices.overlay.ifindex, prefixLengths: cidrs === undefined ? 0 : prefixLengths(cidrs) }
   maps.get('cilium_config')?.update(u32Key(0), encodeConfig(settings))
   maps.get('cilium_config6')?.update(u32Key(0), encodeConfig6(config.ipv6?.podCIDR))
   const datapath = new LoadedDatapath(config, maps, programs, object.options)

@@ -24,8 +24,8 @@ describe('map layouts', () => {
   })
 
   test('the configuration carries prefixes as address and mask', () => {
-    const bytes = encodeConfig({ debug: true, podCIDR: '10.244.1.7/24', clusterCIDR: '10.244.0.0/16', hostIfindex: 2, overlayIfindex: 3, prefixLengths: 0x800080 })
-    expect(bytes.toString('hex')).toBe('01000000' + '0af40100' + 'ffffff00' + '0af40000' + 'ffff0000' + '02000000' + '03000000' + '80008000')
+    const bytes = encodeConfig({ debug: true, podCIDR: '10.244.1.7/24', clusterCIDR: '10.244.0.0/16', hostIfindex: 2, overlayIfindex: 3, hostMac: '6a:31:f0:e2:e4:df', prefixLengths: 0x800080 })
+    expect(bytes.toString('hex')).toBe('01000000' + '0af40100' + 'ffffff00' + '0af40000' + 'ffff0000' + '02000000' + '03000000' + '80008000' + '6a31f0e2e4df0000')
   })
 
   test('an echo is listed without ports and with the time left', () => {

@@ -1,6 +1,6 @@
 /** The structures of agent/bpf/lib/maps.h, byte for byte. Addresses and ports are in network order, everything else in the host's. */
 import { ipv4Bytes, ipv4Text, ipv6Text, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
-import type { ConntrackEntry, PolicyAllow, Protocol } from './types.ts'
+import type { ConntrackEntry, PolicyAllow, Protocol, ProxyOrigin, Socket } from './types.ts'
 
 const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58 }
 
@@ -14,11 +14,11 @@ function protocolName(number: number): Protocol {
 
 export const u32Key = (value: number): Buffer => { const b = Buffer.alloc(4); b.writeUInt32LE(value); return b }
 
-export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: string; hostIfindex: number; overlayIfindex: number; /** Of the prefixes in cilium_cidr: bit n - 1 for /n. */ prefixLengths: number }
+export interface ConfigValue { debug: boolean; podCIDR: string; clusterCIDR: string; hostIfindex: number; overlayIfindex: number; /** Of cilium_host. */ hostMac: string; /** Of the prefixes in cilium_cidr: bit n - 1 for /n. */ prefixLengths: number }
 
 export function encodeConfig(config: ConfigValue): Buffer {
   const pod = parsePrefix(config.podCIDR), cluster = parsePrefix(config.clusterCIDR)
-  return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex), u32Key(config.prefixLengths)])
+  return Buffer.concat([u32Key(config.debug ? 1 : 0), pod.address, pod.mask, cluster.address, cluster.mask, u32Key(config.hostIfindex), u32Key(config.overlayIfindex), u32Key(config.prefixLengths), macBytes(config.hostMac), Buffer.alloc(2)])
 }
 
 /** Value of cilium_config6. */
@@ -66,6 +66,41 @@ export function decodePolicyKey(bytes: Buffer): PolicyKey {
     identity: bytes.readUInt32LE(0), endpoint: bytes.readUInt16LE(4), port: bytes.readUInt16BE(6), protocol: protocolName(bytes.readUInt8(8)),
     egress: bytes.readUInt8(9) !== 0,
   }
+}
+
+export interface PolicyValue { packets: number; bytes: number; proxyPort: number }
+
+export function encodePolicyValue({ packets, bytes, proxyPort }: PolicyValue): Buffer {
+  const value = Buffer.alloc(24)
+  value.writeBigUInt64LE(BigInt(packets), 0)
+  value.writeBigUInt64LE(BigInt(bytes), 8)
+  value.writeUInt16BE(proxyPort, 16)
+  return value
+}
+
+export function decodePolicyValue(value: Buffer): PolicyValue {
+  return { packets: Number(value.readBigUInt64LE(0)), bytes: Number(value.readBigUInt64LE(8)), proxyPort: value.readUInt16BE(16) }
+}
+
+/** Key of cilium_proxy4: a connection as the proxy's socket sees it. */
+export function encodeProxyKey(client: Socket, proxy: Socket): Buffer {
+  const key = Buffer.concat([ipv4Bytes(client.ip), ipv4Bytes(proxy.ip), Buffer.alloc(4)])
+  key.writeUInt16BE(client.port, 8)
+  key.writeUInt16BE(proxy.port, 10)
+  return key
+}
+
+export function decodeProxyFlow(value: Buffer): Omit<ProxyOrigin, 'client'> {
+  return {
+    ip: ipv4Text(value), port: value.readUInt16BE(4), direction: value.readUInt16LE(6) === 0 ? 'ingress' : 'egress', srcIdentity: value.readUInt32LE(8), dstIdentity: value.readUInt32LE(12),
+  }
+}
+
+/** Of an entry of cilium_proxy4, the key of its flow in cilium_ct4_global. */
+export function conntrackKeyOf(key: Buffer, value: Buffer): Buffer {
+  const TCP = 6, IN = 1, OUT = 0
+  const egress = value.readUInt16LE(6) !== 0
+  return Buffer.concat([value.subarray(0, 4), key.subarray(0, 4), value.subarray(4, 6), key.subarray(8, 10), Buffer.from([TCP, egress ? OUT : IN, 0, 0])])
 }
 
 export interface ServiceKey { ip: string; port: number; protocol: 'TCP' | 'UDP'; slave: number }

@@ -1,6 +1,6 @@
 /** Policy entries of endpoints. */
 import type { BpfMap } from './bpf.ts'
-import { decodePolicyKey, encodePolicyKey } from './layouts.ts'
+import { decodePolicyKey, decodePolicyValue, encodePolicyKey, encodePolicyValue } from './layouts.ts'
 import type { Datapath, PolicyAllow } from './types.ts'
 
 type Direction = 'ingress' | 'egress'
@@ -26,14 +26,18 @@ export class PolicyMap {
 
   /** Makes `allows` all there is, adding first; entries that stay keep their counters. */
   replace(endpoint: number, direction: Direction, allows: PolicyAllow[]): void {
-    const wanted = allows.flatMap(expand).map((allow) => encodePolicyKey({ ...allow, endpoint, egress: direction === 'egress' }))
+    const wanted = new Map(allows.flatMap(expand).map(({ proxyPort = 0, ...allow }) => [encodePolicyKey({ ...allow, endpoint, egress: direction === 'egress' }), proxyPort] as const))
     const present = this.keysOf(endpoint, direction)
     const has = (keys: Buffer[]): ((key: Buffer) => boolean) => {
       const set = new Set(keys.map((key) => key.toString('latin1')))
       return (key) => set.has(key.toString('latin1'))
     }
-    const isPresent = has(present), isWanted = has(wanted)
-    for (const key of wanted) if (!isPresent(key)) this.map.update(key, Buffer.alloc(16))
+    const isPresent = has(present), isWanted = has([...wanted.keys()])
+    for (const [key, proxyPort] of wanted) {
+      const old = isPresent(key) ? this.map.lookup(key) : undefined
+      const value = old === undefined ? { packets: 0, bytes: 0, proxyPort: undefined } : decodePolicyValue(old)
+      if (value.proxyPort !== proxyPort) this.map.update(key, encodePolicyValue({ ...value, proxyPort }))
+    }
     for (const key of present) if (!isWanted(key)) this.map.delete(key)
   }
 
@@ -45,8 +49,7 @@ export class PolicyMap {
     return this.keysOf(endpoint).flatMap((bytes) => {
       const value = this.map.lookup(bytes)
       const { identity, port, protocol, egress } = decodePolicyKey(bytes)
-      return value === undefined ? []
-        : [{ direction: egress ? 'egress' as const : 'ingress' as const, identity, port, protocol, packets: Number(value.readBigUInt64LE(0)), bytes: Number(value.readBigUInt64LE(8)) }]
+      return value === undefined ? [] : [{ direction: egress ? 'egress' as const : 'ingress' as const, identity, port, protocol, ...decodePolicyValue(value) }]
     })
   }
 }

@@ -6,12 +6,15 @@ import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type
 import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
-const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28 } as const
+const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
+const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
 const GENEVE = { port: 5, collectMetadata: 6 } as const
+const XDP = { fd: 1, flags: 3 } as const
+/** In the driver, or in the stack for any device (both by name from 4.12 on). */
+export const XDP_MODE = { generic: 2, native: 4 } as const
 const VETH_PEER = 1
 const AF_INET = 2, AF_INET6 = 10
 const IFF_UP = 1, IFF_NOARP = 0x80
@@ -115,6 +118,12 @@ export function setUp(netlink: Netlink, link: Link, options: { noArp?: boolean; 
   expect(`setting ${link.name} up`, netlink.request(RTM.newLink, 0, ifinfo(link.ifindex, flags, flags), attributes))
 }
 
+/** Attaches an XDP program in the place of the one of this mode, or, with -1, removes that. The errno when the kernel refuses. */
+export function setXdp(netlink: Netlink, ifindex: number, fd: number, mode: number): number | undefined {
+  const answer = netlink.request(RTM.setLink, 0, ifinfo(ifindex), [[IFLA.xdp, [[XDP.fd, u32(fd)], [XDP.flags, u32(mode)]]]])
+  return Array.isArray(answer) ? undefined : answer.errno
+}
+
 /** No link-local address when it comes up, nor later. The kernel must have IPv6. */
 export function disableLinkLocal(netlink: Netlink, link: Link): void {
   const INET6_ADDR_GEN_MODE = 8, NONE = 1
@@ -155,15 +164,17 @@ export function listAddresses6(netlink: Netlink): string[] {
   })
 }
 
-export interface Route { prefix: string; link: Link; via?: string; source?: string }
+/** `local`: its addresses are this host's own. */
+export interface Route { prefix: string; link: Link; via?: string; source?: string; local?: boolean }
 
-function routeMessage({ prefix, link, via, source }: Route): { header: Buffer; attributes: Attribute[] } {
+function routeMessage({ prefix, link, via, source, local = false }: Route): { header: Buffer; attributes: Attribute[] } {
   const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
-  const TABLE_MAIN = 254, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_UNIVERSE = 0, UNICAST = 1
+  const TABLE_MAIN = 254, TABLE_LOCAL = 255, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_UNIVERSE = 0, UNICAST = 1, LOCAL = 2
   const six = isIPv6(prefix)
+  const scope = local ? SCOPE_HOST : via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE
   const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)
   return {
-    header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, TABLE_MAIN, PROTOCOL_STATIC, via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE, UNICAST, 0, 0, 0, 0]),
+    header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, local ? TABLE_LOCAL : TABLE_MAIN, PROTOCOL_STATIC, scope, local ? LOCAL : UNICAST, 0, 0, 0, 0]),
     attributes: [
       ...(bits === 0 ? [] : [[RTA.destination, address] as Attribute]), [RTA.device, u32(link.ifindex)],
       ...(via === undefined ? [] : [[RTA.gateway, addressBytes(via)] as Attribute]), ...(source === undefined ? [] : [[RTA.source, addressBytes(source)] as Attribute]),

@@ -10,6 +10,9 @@ export const mount = libc.func('int mount(const char *source, const char *target
 export const socket = libc.func('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number
 export const setsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int size)') as
   (fd: number, level: number, name: number, value: Buffer, size: number) => number
+export const bind = libc.func('int bind(int fd, void *address, unsigned int size)') as (fd: number, address: Buffer, size: number) => number
+export const listen = libc.func('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number
+export const connect = libc.func('int connect(int fd, void *address, unsigned int size)') as (fd: number, address: Buffer, size: number) => number
 export const send = libc.func('long send(int fd, void *data, unsigned long size, int flags)') as (fd: number, data: Buffer, size: number, flags: number) => number
 export const recv = libc.func('long recv(int fd, void *data, unsigned long size, int flags)') as (fd: number, data: Buffer, size: number, flags: number) => number
 export const eventfd = libc.func('int eventfd(unsigned int value, int flags)') as (value: number, flags: number) => number

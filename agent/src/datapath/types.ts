@@ -1,3 +1,6 @@
+import type net from 'node:net'
+import type { PrefilterConfig, PrefilterMode } from './prefilter.ts'
+
 /**
  * The contract between lash's control plane and its BPF datapath. The control plane knows nothing of maps or netlink;
  * the datapath knows nothing of Kubernetes. IPv4 addresses are dotted strings, IPv6 addresses as RFC 5952 writes them, MACs are `aa:bb:cc:dd:ee:ff`.
@@ -30,6 +33,8 @@ export interface DatapathConfig {
   mtu: number
   /** perf ring pages a CPU, power of two. */
   monitorPages: number
+  /** What denies by prefix ahead of everything else; absent: nothing can be denied so. */
+  prefilter?: PrefilterConfig
   /** Emit debug (type 2) and capture (type 3) messages too. */
   debug: boolean
 }
@@ -37,7 +42,11 @@ export interface DatapathConfig {
 export type Protocol = 'TCP' | 'UDP' | 'ICMP' | 'ICMPv6' | 'ANY'
 
 /** One allowed peer of an endpoint. Port 0 and protocol ANY mean every port and protocol, of ICMP and ICMPv6 the port is the type; identity 0 means every identity. */
-export interface PolicyAllow { identity: number; port: number; protocol: Protocol }
+export interface PolicyAllow { identity: number; port: number; protocol: Protocol; /** Of TCP: where the agent's proxy listens, which decides on requests. None, or 0: allowed as it is. */ proxyPort?: number }
+
+export interface Socket { ip: string; port: number }
+/** Whom a connection that came to the proxy is for, by whose policy, and the identities of its ends. */
+export interface ProxyOrigin extends Socket { client: string; direction: 'ingress' | 'egress'; srcIdentity: number; dstIdentity: number }
 
 export interface EndpointSpec {
   id: number
@@ -108,9 +117,23 @@ export interface Datapath {
   listConntrack(): ConntrackEntry[]
   /** From the endpoint maps, a row an address; this host's own addresses are in it too, with id 0 and ifindex 0. */
   listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
-  listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number }[]
-  /** Deletes expired conntrack entries, and session affinities; returns how many of the former. */
+  listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number; /** 0 for none. */ proxyPort: number }[]
+  /** A descriptor that listens where redirected connections come. Throws when the port is taken. */
+  listenForProxy(port: number): number
+  /** What is known of a connection that the proxy accepted; undefined when it didn't come by a redirect. */
+  proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined
+  /** Connects to a server in the name of `identity`, whose packets these are to policy; `direction` is that of the policy that the proxy has decided by. A refusal comes as an error of the socket. */
+  connectForProxy(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket
+  /** Deletes expired conntrack entries, session affinities, and what the proxy no longer needs; returns how many of the first. */
   collectConntrack(): number
+  /** Makes these source prefixes all that is dropped as it comes in. Throws, with the reason, where the kernel can't; nothing is changed then. */
+  setPrefilter(prefixes: readonly string[]): void
+  /** How the prefilter is attached; undefined while it isn't. */
+  prefilterMode(): PrefilterMode | undefined
+  /** Whether programs emit debug messages too. */
+  setDebug(on: boolean): void
+  /** One ICMP echo: the round trip in milliseconds. Rejects when there is no answer in time. */
+  ping(ip: string, timeoutMs: number): Promise<number>
   metrics(): { reason: number; direction: 'ingress' | 'egress'; packets: number; bytes: number }[]
   /** Stops reading events; programs and maps stay, traffic goes on. */
   close(): void

@@ -1,4 +1,5 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
-/** Runs datapath.integration.test.ts, which the unit project leaves out: it needs root. */
-export default defineConfig({ test: { include: ['**/*.integration.test.ts'], root: import.meta.dirname, hookTimeout: 60_000, fileParallelism: false } })
+/** Runs the agent's integration tests, which the unit project leaves out: they need root. */
+export default defineConfig({ test: { include: ['**/*.integration.test.ts'], root: join(import.meta.dirname, '..'), hookTimeout: 60_000, fileParallelism: false } })

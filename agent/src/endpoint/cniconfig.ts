@@ -1,5 +1,6 @@
-import { chmodSync, copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { replaceFile } from '../files.ts'
 
 const config = { cniVersion: '0.3.1', name: 'cilium', type: 'cilium-cni' }
 
@@ -16,7 +17,6 @@ export function installCNI({ plugin, binDir, confDir }: { plugin: string; binDir
   }
   if (confDir !== '') {
     mkdirSync(confDir, { recursive: true })
-    writeFileSync(join(confDir, '.05-cilium.conf.new'), JSON.stringify(config, null, 2) + '\n')
-    renameSync(join(confDir, '.05-cilium.conf.new'), join(confDir, '05-cilium.conf'))
+    replaceFile(join(confDir, '05-cilium.conf'), JSON.stringify(config, null, 2) + '\n')
   }
 }

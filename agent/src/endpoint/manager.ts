@@ -1,15 +1,24 @@
 import { createHash, randomInt } from 'node:crypto'
 import { podIPv6 } from '../cluster/ipv6.ts'
 import type { LocalNode } from '../cluster/node.ts'
-import type { Datapath } from '../datapath/types.ts'
+import type { Datapath, PolicyAllow } from '../datapath/types.ts'
 import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
 import { reserved } from '../identity/reserved.ts'
-import type { Logger } from '../log.ts'
+import { messageOf, type Logger } from '../log.ts'
 import type { ResolvedPolicy } from '../policy/resolve.ts'
 import { Endpoint, podKey, type EndpointRecord } from './endpoint.ts'
 import type { IPAM } from './ipam.ts'
 import type { StateDir } from './statedir.ts'
+
+/** Who decides on requests where a policy asks for that. */
+export interface Redirector {
+  /** A policy as the datapath is to have it. */
+  apply(endpoint: number, policy: ResolvedPolicy): { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
+  /** The datapath has it. */
+  settle(endpoint: number): void
+  remove(endpoint: number): void
+}
 
 export interface NewEndpoint { containerId: string; netns: string; containerInterface: string; pod: EndpointRecord['pod'] }
 
@@ -22,13 +31,17 @@ export class EndpointManager {
   readonly #state: StateDir
   readonly #log: Logger
   readonly #self: Pick<LocalNode, 'podCIDR' | 'ipv6'>
+  /** How many so far. */
+  readonly regenerations = { success: 0, fail: 0 }
+  readonly #proxy: Redirector
 
-  constructor(deps: { datapath: Datapath; ipam: IPAM; self: Pick<LocalNode, 'podCIDR' | 'ipv6'>; state: StateDir; log: Logger }) {
+  constructor(deps: { datapath: Datapath; ipam: IPAM; self: Pick<LocalNode, 'podCIDR' | 'ipv6'>; state: StateDir; log: Logger; proxy: Redirector }) {
     this.#self = deps.self
     this.#datapath = deps.datapath
     this.#ipam = deps.ipam
     this.#state = deps.state
     this.#log = deps.log
+    this.#proxy = deps.proxy
   }
 
   list(): Endpoint[] { return [...this.#endpoints.values()].sort((a, b) => a.id - b.id) }
@@ -103,8 +116,10 @@ export class EndpointManager {
     const same = !first && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
     if (!same) {
       endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
-      if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
-      else this.#datapath.setPolicy(endpoint.id, policy)
+      this.#counted(() => {
+        if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
+        else this.#enforce(endpoint.id, policy)
+      })
     }
     endpoint.policy = policy
     endpoint.policyRevision = revision
@@ -115,16 +130,51 @@ export class EndpointManager {
     return !same
   }
 
+  /** Puts an endpoint's entry, program and policy into the datapath anew. Throws when its interface is gone. */
+  regenerate(endpoint: Endpoint, reason: string): void {
+    const { id, hostInterface, identity } = endpoint.record
+    endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
+    try {
+      this.#counted(() => {
+        const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
+        if (link === undefined) throw new Error(`its interface ${hostInterface} is gone`)
+        endpoint.link = link
+        this.#enforce(id, endpoint.policy)
+      })
+    } catch (error) {
+      endpoint.enter('ready', `Error while regenerating endpoint: ${messageOf(error)}`, 'Failure')
+      throw error
+    }
+    endpoint.enter('ready', `Successfully regenerated endpoint program due to ${reason}`)
+    this.#changed()
+  }
+
+  #counted(run: () => void): void {
+    try {
+      run()
+      this.regenerations.success++
+    } catch (error) {
+      this.regenerations.fail++
+      throw error
+    }
+  }
+
+  #enforce(id: number, policy: ResolvedPolicy): void {
+    this.#datapath.setPolicy(id, this.#proxy.apply(id, policy))
+    this.#proxy.settle(id)
+  }
+
   /** A seeded fault. */
   #openWindow(endpoint: Endpoint, policy: ResolvedPolicy): void {
     this.#datapath.setPolicy(endpoint.id, {})
-    setTimeout(() => { if (this.#endpoints.get(endpoint.id) === endpoint && endpoint.policy === policy) this.#datapath.setPolicy(endpoint.id, policy) }, 400)
+    setTimeout(() => { if (this.#endpoints.get(endpoint.id) === endpoint && endpoint.policy === policy) this.#enforce(endpoint.id, policy) }, 400)
   }
 
   remove(endpoint: Endpoint, reason: string): void {
     if (!this.#endpoints.has(endpoint.id)) return
     endpoint.enter('disconnecting', reason)
     this.#datapath.removeEndpoint(endpoint.id)
+    this.#proxy.remove(endpoint.id)
     this.#endpoints.delete(endpoint.id)
     this.#ipam.release(endpoint.record.ipv4)
     this.#state.remove(endpoint.id)

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
+import { replaceFile } from '../files.ts'
 import { messageOf, type Logger } from '../log.ts'
 import type { EndpointRecord } from './endpoint.ts'
 
@@ -33,12 +34,10 @@ export class StateDir {
     })
   }
 
-  /** Replaces the file in one step, so that a crash leaves the old or the new one. */
   save(record: EndpointRecord): void {
     const dir = join(this.#dir, String(record.id))
     mkdirSync(dir, { recursive: true })
-    writeFileSync(join(dir, 'ep.json.new'), JSON.stringify(record, null, 2) + '\n')
-    renameSync(join(dir, 'ep.json.new'), join(dir, 'ep.json'))
+    replaceFile(join(dir, 'ep.json'), JSON.stringify(record, null, 2) + '\n')
   }
 
   remove(id: number): void {

@@ -4,7 +4,10 @@ import type { CiliumIdentity, KubeList } from '../k8s/types.ts'
 import { labelsFromMap, labelsHash, labelsToMap, type Labels } from './labels.ts'
 import { firstAllocated, lastAllocated, reservedIdentities, type Identity } from './reserved.ts'
 
-const path = '/apis/cilium.io/v2/ciliumidentities'
+export const identitiesPath = '/apis/cilium.io/v2/ciliumidentities'
+/** Annotation of an identity that nobody used when an agent looked (collector.ts); whoever takes the identity removes it. */
+export const unusedMark = 'cilium.io/unused'
+export const isMarked = ({ metadata: { annotations } }: CiliumIdentity): boolean => annotations?.[unusedMark] !== undefined
 /** Label values have at most 63 characters of a narrow set, so lists are by a hash of the security labels. */
 const hashLabel = 'cilium.io/labels-hash'
 
@@ -34,17 +37,34 @@ export class IdentityAllocator {
   readonly #informer: Informer<CiliumIdentity>
   constructor(client: KubeClient, informer: Informer<CiliumIdentity>) { this.#client = client; this.#informer = informer }
 
-  /** The identity these labels have as far as is known here. */
-  lookup(labels: Labels): number | undefined { return lowestOf(this.#informer.list(), labels) }
+  /** The identity these labels have as far as is known here; not one that may be about to go: that must be allocated. */
+  lookup(labels: Labels): number | undefined {
+    const id = lowestOf(this.#informer.list(), labels)
+    const object = id === undefined ? undefined : this.#informer.get(String(id))
+    return object === undefined || isMarked(object) ? undefined : id
+  }
 
   async allocate(labels: Labels): Promise<number> {
-    const known = this.lookup(labels)
-    if (known !== undefined) return known
+    const known = lowestOf(this.#informer.list(), labels)
+    if (known !== undefined && await this.#take(this.#informer.get(String(known)))) return known
     const created = await this.#create(labels)
     const lowest = await this.#lowest(labels)
     if (lowest === undefined || lowest >= created) return created
-    await this.#client.delete(`${path}/${created}`)
+    await this.#client.delete(`${identitiesPath}/${created}`)
     return lowest
+  }
+
+  /** Keeps an identity from being collected. False when it is gone. */
+  async #take(object: CiliumIdentity | undefined): Promise<boolean> {
+    if (object === undefined) return false
+    if (!isMarked(object)) return true
+    try {
+      await this.#client.mergePatch(`${identitiesPath}/${object.metadata.name}`, { metadata: { annotations: { [unusedMark]: null } } })
+      return true
+    } catch (error) {
+      if (isStatus(error, 404)) return false
+      throw error
+    }
   }
 
   async #create(labels: Labels): Promise<number> {
@@ -53,19 +73,19 @@ export class IdentityAllocator {
     for (let step = 0; step < size; step++) {
       const id = firstAllocated + ((start + step) % size)
       try {
-        await this.#client.create(path, this.#object(id, labels))
+        await this.#client.create(identitiesPath, this.#object(id, labels))
         return id
       } catch (error) {
         if (!isStatus(error, 409)) throw error
-        const other = await this.#client.get<CiliumIdentity>(`${path}/${id}`).catch((gone: unknown) => { if (isStatus(gone, 404)) return undefined; throw gone })
-        if (other !== undefined && identityOf(other).labels.join(';') === labels.join(';')) return id
+        const other = await this.#client.get<CiliumIdentity>(`${identitiesPath}/${id}`).catch((gone: unknown) => { if (isStatus(gone, 404)) return undefined; throw gone })
+        if (other !== undefined && identityOf(other).labels.join(';') === labels.join(';') && await this.#take(other)) return id
       }
     }
     throw new Error(`all ${size} identities are taken: delete unused CiliumIdentity objects (kubectl get ciliumidentities)`)
   }
 
   async #lowest(labels: Labels): Promise<number | undefined> {
-    const list = await this.#client.get<KubeList<CiliumIdentity>>(path, { labelSelector: `${hashLabel}=${hashOf(labels)}` })
+    const list = await this.#client.get<KubeList<CiliumIdentity>>(identitiesPath, { labelSelector: `${hashLabel}=${hashOf(labels)}` })
     return lowestOf(list.items ?? [], labels)
   }
 

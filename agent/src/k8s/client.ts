@@ -46,6 +46,17 @@ export class KubeClient {
     await this.request('DELETE', path).catch((error: unknown) => { if (!isStatus(error, 404)) throw error })
   }
 
+  /** Deletes an object only if it is still of that version; false when it is not, or is gone. */
+  async deleteVersion(path: string, resourceVersion: string): Promise<boolean> {
+    try {
+      await this.request('DELETE', path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { resourceVersion } } })
+      return true
+    } catch (error) {
+      if (isStatus(error, 404) || isStatus(error, 409)) return false
+      throw error
+    }
+  }
+
   async request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
     const { timeoutMs = 30_000 } = options
     const what = `${method} ${path}`

@@ -1,6 +1,6 @@
 /** The parts of Kubernetes objects lash reads. Objects come from the API server, which has validated them. */
 export interface ObjectMeta {
-  name: string; namespace?: string; uid?: string; resourceVersion?: string; labels?: Record<string, string>
+  name: string; namespace?: string; uid?: string; resourceVersion?: string; labels?: Record<string, string>; annotations?: Record<string, string>
   generation?: number; creationTimestamp?: string; deletionTimestamp?: string; ownerReferences?: OwnerReference[]
 }
 export interface OwnerReference { apiVersion: string; kind: string; name: string; uid: string }

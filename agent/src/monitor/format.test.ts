@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { DEBUG, type MonitorMessage } from '../datapath/events.ts'
 import { rebuildPacket } from '../testing/rebuild.ts'
 import { recorded } from '../testing/recorded.ts'
+import type { L7Record } from '../proxy/record.ts'
 import { formatMessage, lostLine, summary, type AgentMessage } from './format.ts'
 
 const names = new Map([[17, 'cilium_health'], [19, 'lxccont1'], [21, 'lxccont2'], [23, 'lxccont3']])
@@ -80,6 +81,14 @@ describe('other packets', () => {
     expect(summary(tcp('14'))).toBe('10.11.0.1:34336 -> 10.11.72.163:4240 tcp ACK, RST')
   })
 
+  it('puts brackets round IPv6 addresses that have a port', () => {
+    const addresses = 'f00d0000000000000af4010000000' + '00a' + 'f00d0000000000000af4010000000' + '00b'
+    const six = (next: string, rest: string) => Buffer.from('5e393cb65f3c92' + '8f60a31e7f' + '86dd' + '60000000' + '0014' + next + '40' + addresses + rest, 'hex')
+    expect(summary(six('06', '86201f90' + '0000000100000000' + '5002721000000000'))).toBe('[f00d::af4:100:0:a]:34336 -> [f00d::af4:100:0:b]:8080 tcp SYN')
+    expect(summary(six('11', '86201f90' + '00140000' + '00'.repeat(12)))).toBe('[f00d::af4:100:0:a]:34336 -> [f00d::af4:100:0:b]:8080 udp')
+    expect(summary(six('3a', '80000000' + '00010001' + '00'.repeat(12)))).toBe('f00d::af4:100:0:a -> f00d::af4:100:0:b EchoRequest')
+  })
+
   it('renders TCP as gopacket does', () => {
     const message: MonitorMessage = { type: 'drop', cpu: 1, source: 3, hash: 0, reason: 133, bytes: 74, srcIdentity: 300, dstIdentity: 400, dstId: 9, ifindex: 0, packet: tcp('02') }
     expect(shown(message, 'verbose').slice(1)).toEqual([
@@ -106,4 +115,25 @@ describe('other packets', () => {
   })
 
   it('says how many events were lost', () => expect(lostLine(1, 2624)).toBe('CPU 01: Lost 2624 events'))
+})
+
+describe('an entry of the access log', () => {
+  const record: L7Record = {
+    type: 'Request', observationPoint: 'Ingress', verdict: 'Denied', source: { id: 0, identity: 300, labels: ['k8s:class=tiefighter', 'k8s:org=empire'] }, destination: { id: 6, identity: 400, labels: ['k8s:class=deathstar'] },
+    http: { code: 403, method: 'PUT', host: 'deathstar', path: '/v1/exhaust-port?x=1', protocol: 'HTTP/1.1', rawHeaders: ['Host', 'deathstar', 'x-a', '1', 'X-A', '2'] },
+  }
+  const show = (verbosity: 'plain' | 'verbose' | 'json', more: Partial<L7Record> = {}) => formatMessage({ type: 'l7', record: { ...record, ...more } }, { verbosity, ifname })
+
+  it('is a line as Cilium has it', () => {
+    const ends = '([k8s:class=tiefighter k8s:org=empire]) to 6 ([k8s:class=deathstar]), identity 300->400'
+    for (const verbosity of ['plain', 'verbose'] as const) expect(show(verbosity)).toEqual([`<- Request http from 0 ${ends}, verdict Denied PUT http://deathstar/v1/exhaust-port?x=1 => 403`])
+    expect(show('plain', { type: 'Response', observationPoint: 'Egress', verdict: 'Forwarded' })).toEqual([`-> Response http from 0 ${ends}, verdict Forwarded PUT http://deathstar/v1/exhaust-port?x=1 => 403`])
+  })
+
+  it('is Cilium\'s record as JSON', () => {
+    expect(JSON.parse(show('json')[0]!)).toEqual({
+      type: 'logRecord', observationPoint: 'Ingress', flowType: 'Request', l7Proto: 'http', srcEpID: 0, srcEpLabels: ['k8s:class=tiefighter', 'k8s:org=empire'], srcIdentity: 300, dstEpID: 6, dstEpLabels: ['k8s:class=deathstar'], dstIdentity: 400, verdict: 'Denied',
+      http: { Code: 403, Method: 'PUT', URL: { Scheme: 'http', Opaque: '', User: null, Host: 'deathstar', Path: '/v1/exhaust-port', RawPath: '', ForceQuery: false, RawQuery: 'x=1', Fragment: '' }, Protocol: 'HTTP/1.1', Header: { Host: ['deathstar'], 'X-A': ['1', '2'] } },
+    })
+  })
 })

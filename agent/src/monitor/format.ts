@@ -1,5 +1,7 @@
 import type { CaptureMessage, DropMessage, MonitorMessage, TraceMessage } from '../datapath/events.ts'
 import { goJson } from '../text/gojson.ts'
+import { pairs } from '../proxy/headers.ts'
+import type { L7Record } from '../proxy/record.ts'
 import { captureText, capturePrefix, debugText } from './debug.ts'
 import { dissect, type Layer } from './dissect.ts'
 import { hexDump } from './hexdump.ts'
@@ -8,14 +10,19 @@ import { connectionState, dropReason, observationPoint } from './reasons.ts'
 export type InterfaceName = (ifindex: number) => string
 /** What the agent itself reports: `>> Policy updated: {…}`. */
 export interface AgentMessage { type: 'agent'; subtype: string; message: unknown }
+/** An entry of the proxy's access log. */
+export interface L7Message { type: 'l7'; record: L7Record }
+/** Whatever a monitor shows. */
+export type Shown = MonitorMessage | AgentMessage | L7Message
 export type Verbosity = 'plain' | 'verbose' | 'json'
 
 const rule = '-'.repeat(78)
 
 /** The lines `cilium monitor` prints for a message, each without its newline. An empty list: not shown at this verbosity. */
-export function formatMessage(message: MonitorMessage | AgentMessage, options: { verbosity: Verbosity; hex?: boolean; ifname: InterfaceName }): string[] {
+export function formatMessage(message: Shown, options: { verbosity: Verbosity; hex?: boolean; ifname: InterfaceName }): string[] {
   const { verbosity, hex = false, ifname } = options
   if (message.type === 'agent') return [verbosity === 'json' ? goJson(message) : `>> ${message.subtype}: ${agentText(message.message)}`]
+  if (message.type === 'l7') return [verbosity === 'json' ? goJson(recordJson(message.record)) : recordText(message.record)]
   if (verbosity === 'json') return [goJson(toJson(message, ifname))]
   if (verbosity === 'plain') return plain(message, ifname)
   if (message.type === 'debug') return [`${cpuPrefix(message)} MARK ${mark(message)} FROM ${message.source} DEBUG: ${debugText(message, ifname)}`]
@@ -112,6 +119,31 @@ function traceSummary({ point, source, dstId }: TraceMessage): string {
     default: return 'unknown trace'
   }
 }
+
+const labelList = (labels: readonly string[]): string => `([${labels.join(' ')}])`
+
+function recordText({ type, observationPoint, source, destination, verdict, http: { method, host, path, code } }: L7Record): string {
+  const ends = `from ${source.id} ${labelList(source.labels)} to ${destination.id} ${labelList(destination.labels)}, identity ${source.identity}->${destination.identity}`
+  return `${observationPoint === 'Ingress' ? '<-' : '->'} ${type} http ${ends}, verdict ${verdict} ${method} ${host === '' ? path : `http://${host}${path}`} => ${code}`
+}
+
+/** Cilium's LogRecordNotifyVerbose: its http is as Go prints a struct with an url.URL and an http.Header in it. */
+function recordJson({ type, observationPoint, source, destination, verdict, http: { code, method, host, path, protocol, rawHeaders } }: L7Record): unknown {
+  const [, pathname = path, query = ''] = /^([^?]*)\??(.*)$/s.exec(path) ?? []
+  const headers = new Map<string, string[]>()
+  for (const [name, value] of pairs(rawHeaders)) headers.set(canonical(name), [...(headers.get(canonical(name)) ?? []), value])
+  return {
+    type: 'logRecord', observationPoint, flowType: type, l7Proto: 'http', srcEpID: source.id, srcEpLabels: source.labels, srcIdentity: source.identity,
+    dstEpID: destination.id, dstEpLabels: destination.labels, dstIdentity: destination.identity, verdict,
+    http: {
+      Code: code, Method: method, URL: { Scheme: host === '' ? '' : 'http', Opaque: '', User: null, Host: host, Path: pathname, RawPath: '', ForceQuery: false, RawQuery: query, Fragment: '' },
+      Protocol: protocol, Header: Object.fromEntries(headers),
+    },
+  }
+}
+
+/** As Go writes the names of headers. */
+const canonical = (name: string): string => name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
 
 const agentText = (message: unknown): string => (typeof message === 'string' ? message : goJson(message))
 const cpuPrefix = ({ cpu }: { cpu: number }): string => `CPU ${String(cpu).padStart(2, '0')}:`

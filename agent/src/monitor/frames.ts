@@ -1,3 +1,5 @@
+import type { L7Record } from '../proxy/record.ts'
+
 /** Framing of the monitor stream between agent and command line: length (u32), kind (u8), payload; little-endian. */
 export type Frame =
   | { kind: 'hello'; cpus: number; pages: number; pageSize: number }
@@ -5,8 +7,9 @@ export type Frame =
   | { kind: 'sample'; cpu: number; data: Buffer }
   | { kind: 'lost'; cpu: number; lost: number }
   | { kind: 'agent'; subtype: string; message: unknown }
+  | { kind: 'l7'; record: L7Record }
 
-const kinds = ['hello', 'interfaces', 'sample', 'lost', 'agent'] as const
+const kinds = ['hello', 'interfaces', 'sample', 'lost', 'agent', 'l7'] as const
 
 export function encodeFrame(frame: Frame): Buffer {
   const payload = encodePayload(frame)

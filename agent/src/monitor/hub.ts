@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { Datapath } from '../datapath/types.ts'
+import type { L7Record } from '../proxy/record.ts'
 import { encodeFrame, type Frame } from './frames.ts'
 
 /** Bytes that may wait for one client; what comes beyond is lost to it, and counted. */
@@ -25,6 +26,8 @@ export class MonitorHub {
   get lost(): number { return this.#lost }
 
   agentEvent(subtype: string, message: unknown): void { this.#send({ kind: 'agent', subtype, message }) }
+
+  l7Event(record: L7Record): void { this.#send({ kind: 'l7', record }) }
 
   /** Told when an interface comes or goes, so that clients can name it before its first event. */
   interfacesChanged(): void { if (this.#clients.size > 0) this.#send({ kind: 'interfaces', names: interfaceNames() }) }

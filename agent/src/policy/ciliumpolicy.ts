@@ -2,8 +2,8 @@ import * as z from 'zod/mini'
 import { namespaceLabel, parseLabel } from '../identity/labels.ts'
 import type { CiliumNetworkPolicy } from '../k8s/types.ts'
 import { inNamespace } from './networkpolicy.ts'
-import { policyLabels, type EgressRule, type IngressRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
-import { InvalidRule, oneKindOfPeers, toCIDR, toCIDRSet, toEntity, toICMPType, toPort, toProtocol } from './sanitize.ts'
+import { policyLabels, type EgressRule, type IngressRule, type PortRule, type Requirement, type Rule, type RuleLabel, type Selector, type ServiceReference, type Translation } from './rule.ts'
+import { InvalidRule, oneKindOfPeers, onlyTCP, toCIDR, toCIDRSet, toEntity, toHTTPRule, toICMPType, toMatchName, toPort, toProtocol } from './sanitize.ts'
 import { namespaceMetaPrefix } from './selector.ts'
 
 const selector = z.object({
@@ -14,14 +14,15 @@ const text = z.union([z.string(), z.number()])
 const strings = z.optional(z.array(z.string()))
 const selectors = z.optional(z.array(selector))
 const cidrSet = z.optional(z.array(z.object({ cidr: z.string(), except: strings })))
-const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port: text, protocol: z.optional(z.string()) }))) })))
+const httpRule = z.strictObject({ method: z.optional(z.string()), path: z.optional(z.string()), host: z.optional(z.string()), headers: strings })
+const toPorts = z.optional(z.array(z.looseObject({ ports: z.optional(z.array(z.object({ port: text, protocol: z.optional(z.string()) }))), rules: z.optional(z.looseObject({ http: z.optional(z.array(httpRule)) })) })))
 const icmps = z.optional(z.array(z.object({ fields: z.array(z.object({ family: z.optional(z.string()), type: text })) })))
 const service = z.object({
   k8sService: z.optional(z.object({ serviceName: z.string(), namespace: z.optional(z.string()) })),
   k8sServiceSelector: z.optional(z.object({ selector, namespace: z.optional(z.string()) })),
 })
 const ingress = z.looseObject({ fromEndpoints: selectors, fromRequires: selectors, fromEntities: strings, fromCIDR: strings, fromCIDRSet: cidrSet, toPorts, icmps })
-const egress = z.looseObject({ toEndpoints: selectors, toRequires: selectors, toEntities: strings, toCIDR: strings, toCIDRSet: cidrSet, toServices: z.optional(z.array(service)), toPorts, icmps })
+const egress = z.looseObject({ toEndpoints: selectors, toRequires: selectors, toEntities: strings, toCIDR: strings, toCIDRSet: cidrSet, toServices: z.optional(z.array(service)), toFQDNs: z.optional(z.array(z.strictObject({ matchName: z.string() }))), toPorts, icmps })
 const label = z.union([z.string(), z.object({ key: z.string(), value: z.optional(z.string()), source: z.optional(z.string()) })])
 const rule = z.looseObject({
   endpointSelector: z.optional(selector), description: z.optional(z.string()), labels: z.optional(z.array(label)), ingress: z.optional(z.array(ingress)), egress: z.optional(z.array(egress)),
@@ -34,7 +35,7 @@ const understood = {
   ingress: new Set(Object.keys(ingress.shape)), egress: new Set(Object.keys(egress.shape)),
 }
 
-/** A CiliumNetworkPolicy's rules. Not supported: L7 rules, names (toFQDNs). Throws InvalidRule when the object doesn't have the form of one. */
+/** A CiliumNetworkPolicy's rules. Not supported: L7 rules other than HTTP, patterns of names (toFQDNs.matchPattern). Throws InvalidRule when the object doesn't have the form of one. */
 export function fromCiliumNetworkPolicy(policy: CiliumNetworkPolicy): Translation {
   const { name, namespace = 'default' } = policy.metadata
   const specs = [...(policy.spec === undefined ? [] : [policy.spec]), ...(policy.specs ?? [])]
@@ -77,7 +78,7 @@ function translate(parsed: ParsedRule, unsupported: string[], scope: Scope): Rul
   unsupported.push(...strangers(parsed, understood.rule, 'rule'))
   // Sanitized even where a part is not supported: what is wrong is told first.
   const whole = <T extends object>(it: { toPorts?: z.infer<typeof toPorts> }, side: 'ingress' | 'egress', rule: T): T => {
-    const gaps = [...strangers(it, understood[side], side), ...(it.toPorts ?? []).flatMap(({ ports: _, ...other }) => Object.keys(other).map((key) => `${side}: toPorts.${key} is not supported`))]
+    const gaps = [...strangers(it, understood[side], side), ...(it.toPorts ?? []).flatMap(strangersOfPorts).map((key) => `${side}: toPorts.${key} is not supported`)]
     unsupported.push(...gaps)
     return gaps.length > 0 ? {} as T : rule
   }
@@ -86,6 +87,8 @@ function translate(parsed: ParsedRule, unsupported: string[], scope: Scope): Rul
   return result
 }
 
+const strangersOfPorts = ({ ports: _, rules = {}, ...other }: NonNullable<z.infer<typeof toPorts>>[number]): string[] =>
+  [...Object.keys(other), ...Object.keys(rules).filter((key) => key !== 'http').map((key) => `rules.${key}`)]
 const strangers = (it: object, known: Set<string>, where: string): string[] => Object.keys(it).filter((key) => !known.has(key)).map((key) => `${where}: ${key} is not supported`)
 
 function toIngress(it: z.infer<typeof ingress>, { peer }: Scope): IngressRule {
@@ -100,22 +103,30 @@ function toIngress(it: z.infer<typeof ingress>, { peer }: Scope): IngressRule {
 function toEgress(it: z.infer<typeof egress>, { peer, namespace }: Scope): EgressRule {
   oneKindOfPeers({
     ToEndpoints: it.toEndpoints?.length ?? 0, ToCIDR: it.toCIDR?.length ?? 0, ToCIDRSet: it.toCIDRSet?.length ?? 0, ToEntities: it.toEntities?.length ?? 0, ToServices: it.toServices?.length ?? 0,
+    ToFQDNs: it.toFQDNs?.length ?? 0,
   })
   const selected = (list: ParsedSelector[]) => list.map((one) => peer(withSources(one)))
   return defined({
     toEndpoints: it.toEndpoints && selected(it.toEndpoints), toRequires: it.toRequires && selected(it.toRequires), toEntities: it.toEntities?.map(toEntity),
-    toCIDR: it.toCIDR?.map(toCIDR), toCIDRSet: it.toCIDRSet?.map(toCIDRSet), toServices: it.toServices?.map((one) => toService(one, namespace)), ...ports(it),
+    toCIDR: it.toCIDR?.map(toCIDR), toCIDRSet: it.toCIDRSet?.map(toCIDRSet), toServices: it.toServices?.map((one) => toService(one, namespace)), toFQDNs: it.toFQDNs?.map(({ matchName }) => ({ matchName: toMatchName(matchName) })), ...ports(it),
   })
 }
 
 function ports(it: { toPorts?: z.infer<typeof toPorts>; icmps?: z.infer<typeof icmps> }): Pick<IngressRule, 'toPorts' | 'icmps'> {
   return defined({
-    toPorts: it.toPorts?.map(({ ports = [] }) => ({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) })),
+    toPorts: it.toPorts?.map(({ ports = [], rules }) => toPortRule({ ports: ports.map(({ port, protocol }) => ({ port: toPort(port), protocol: toProtocol(protocol) })) }, rules?.http)),
     icmps: it.icmps?.map(({ fields }) => ({ fields: fields.map(({ family = 'IPv4', type }) => {
       if (family !== 'IPv4' && family !== 'IPv6') throw new InvalidRule(`unsupported ICMP family: ${family}`)
       return { ...(family === 'IPv6' ? { family } : {}), type: toICMPType(type) }
     }) })),
   })
+}
+
+/** No rule in the list is no list, as in Cilium; one that asks for nothing lets every request through, and has it logged. */
+function toPortRule({ ports }: PortRule, http: z.infer<typeof httpRule>[] = []): PortRule {
+  if (http.length === 0) return { ports }
+  onlyTCP(ports)
+  return { ports, rules: { http: http.map((it) => toHTTPRule(defined(it))) } }
 }
 
 function toService({ k8sService, k8sServiceSelector }: z.infer<typeof service>, namespace: string): ServiceReference {

@@ -14,13 +14,13 @@ export function fromNetworkPolicy(policy: NetworkPolicy): Translation {
   const rule: Rule = { endpointSelector: inNamespace(toSelector(podSelector, 'k8s:'), namespace), labels: policyLabels(name, namespace) }
   if (policyTypes.includes('Ingress')) {
     rule.ingress = withDefaultDeny((ingress ?? []).map((it): IngressRule => {
-      const [peers, ports] = [toPeers(it.from, namespace, unsupported), toPorts(it.ports, unsupported)]
+      const [peers, ports] = [toPeers(it.from, namespace), toPorts(it.ports, unsupported)]
       return { ...(peers === undefined ? everyone('fromEndpoints', ports) : { fromEndpoints: peers.endpoints, ...cidrs('fromCIDRSet', peers.cidrs) }), ...ports }
     }))
   }
   if (policyTypes.includes('Egress')) {
     rule.egress = withDefaultDeny((egress ?? []).map((it): EgressRule => {
-      const [peers, ports] = [toPeers(it.to, namespace, unsupported), toPorts(it.ports, unsupported)]
+      const [peers, ports] = [toPeers(it.to, namespace), toPorts(it.ports, unsupported)]
       return { ...(peers === undefined ? everyone('toEndpoints', ports) : { toEndpoints: peers.endpoints, ...cidrs('toCIDRSet', peers.cidrs) }), ...ports }
     }))
   }
@@ -32,7 +32,7 @@ const withDefaultDeny = <T extends object>(rules: T[]): T[] => (rules.length ===
 const everyone = (key: string, ports: object): object => ('toPorts' in ports ? {} : { [key]: [{}] })
 const cidrs = (key: string, list: CIDRRule[]): object => (list.length === 0 ? {} : { [key]: list })
 
-function toPeers(peers: NetworkPolicyPeer[] | undefined, namespace: string, unsupported: string[]): Peers {
+function toPeers(peers: NetworkPolicyPeer[] | undefined, namespace: string): Peers {
   if (peers === undefined || peers.length === 0) return undefined
   const found: Peers = { endpoints: [], cidrs: [] }
   for (const { podSelector, namespaceSelector, ipBlock } of peers) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { podLabels, type Labels } from '../identity/labels.ts'
 import { reservedIdentities } from '../identity/reserved.ts'
 import type { NetworkPolicy } from '../k8s/types.ts'
+import { openTo } from './allow.ts'
 import { fromCiliumNetworkPolicy } from './ciliumpolicy.ts'
 import { fromNetworkPolicy } from './networkpolicy.ts'
 import { prefixesOf, resolvePolicy, type World } from './resolve.ts'
@@ -10,7 +11,7 @@ import type { Rule } from './rule.ts'
 const pod = (app: string, namespace = 'default'): Labels => podLabels({ namespace, labels: { app } })
 const identities = new Map<number, Labels>([...reservedIdentities.map(({ id, labels }) => [id, labels] as const), [1000, pod('server')], [1001, pod('client')], [1002, pod('client', 'other')], [1003, pod('else')]])
 const world = (rules: Rule[], more: Partial<World> = {}): World => ({
-  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
+  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], nameAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
   namespaceLabels: (name) => ({ default: { team: 'red' }, other: { team: 'blue' } })[name], ...more,
 })
 const server = { labels: pod('server'), namedPorts: new Map([['http/TCP', 8080]]) }
@@ -130,18 +131,79 @@ describe('a CiliumNetworkPolicy', () => {
     [{ ingress: [{ fromCIDR: ['10.0.0.0/33'] }] }, 'Unable to parse CIDR "10.0.0.0/33": not a prefix such as 10.9.0.0/16 or fd00:9::/32'],
     [{ egress: [{ toCIDRSet: [{ cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] }] }] }, 'allow CIDR prefix 10.0.0.0/8 does not contain exclude CIDR prefix 11.0.0.0/16'],
     [{ egress: [{ toEntities: ['moon'] }] }, 'unsupported entity: moon'],
+    [{ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ path: '/[a' }] } }] }] }, 'invalid HTTP path "/[a": error parsing regexp: missing closing ]: `[a`'],
+    [{ ingress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ headers: ['a b', 'c(d'] }] } }] }] }, 'invalid HTTP header "c(d", must be "Name" or "Name value"'],
+    [{ egress: [{ toPorts: [{ ports: [{ port: '80' }], rules: { http: [{}] } }] }] }, 'L7 rules can only apply exclusively to TCP, not ANY'],
+    [{ egress: [{ toPorts: [{ rules: { http: [{}] } }] }] }, 'L7 rules need ports to apply to'],
     [{ ingress: [{ fromEndpoints: [{}], fromEntities: ['world'] }] }, 'Combining FromEndpoints and FromEntities is not supported yet'],
   ])('is refused with the reason: %j', (spec, reason) => expect(() => cnp({ endpointSelector, ...spec })).toThrow(reason))
 
   it('denies by an empty rule', () => expect(resolve(cnp({ endpointSelector, ingress: [{}] }))).toEqual({ ingress: [] }))
 
   it('allows nothing by a rule it does not understand', () => {
-    const policy = cnp({ endpointSelector, ingress: [{ fromEndpoints: [{}], toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{}] } }] }] })
+    const policy = cnp({ endpointSelector, ingress: [{ fromEndpoints: [{}], toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { kafka: [{}] } }] }] })
     expect(resolve(policy)).toEqual({ ingress: [] })
-    expect(policy.unsupported).toEqual(['ingress: toPorts.rules is not supported'])
+    expect(policy.unsupported).toEqual(['ingress: toPorts.rules.kafka is not supported'])
   })
 
   it('says what is wrong with a malformed one', () => expect(() => cnp({ endpointSelector: { matchLabels: { app: 1 } } })).toThrow(/endpointSelector\.matchLabels\.app: /))
+})
+
+describe('rules for requests', () => {
+  const endpointSelector = { matchLabels: { app: 'server' } }
+  const [get, put] = [{ method: 'GET' }, { method: 'PUT' }]
+  const client = { matchLabels: { app: 'client' } }
+  const at = (http: object[] | undefined, peers: object = { fromEndpoints: [client] }, port = '80') => ({ ...peers, toPorts: [{ ports: [{ port, protocol: 'TCP' }], ...(http === undefined ? {} : { rules: { http } }) }] })
+  const ingress = (...rules: object[]) => resolve(cnp({ endpointSelector, ingress: rules })).ingress?.map(({ identity, port, http }) => [identity, port, ...(http ?? ['all'])])
+
+  it.each([
+    ['are of a port and its peers', [at([get])], [[1001, 80, get]]],
+    ['of several are alternatives', [at([get]), at([put, get])], [[1001, 80, get, put]]],
+    ['count for nothing beside one without', [at([get]), at(undefined)], [[1001, 80, 'all']]],
+    ['of everyone are those of each', [at([get]), at([put], {})], [[0, 80, put], [1001, 80, get, put]]],
+    ['of one count for nothing where all may all', [at([get]), at(undefined, {})], [[0, 80, 'all']]],
+    ['that all have are said once', [at([get]), at([get, put], {})], [[0, 80, get, put]]],
+    ['leave alone who may use the port anyhow', [at([get], {}), at(undefined)], [[0, 80, get], [1001, 80, 'all']]],
+    ['leave alone who may use every port', [at([get], {}), { fromEndpoints: [client] }], [[0, 80, get], [1001, 0, 'all'], [1001, 80, 'all']]],
+    ['of one count for nothing where it may use every port', [at([get]), { fromEndpoints: [client] }], [[1001, 0, 'all'], [1001, 80, 'all']]],
+    ['of a list without any are none', [at([])], [[1001, 80, 'all']]],
+    ['follow the name of a port', [at([get], {}, 'http')], [[0, 8080, get]]],
+  ])('%s', (_, rules, wanted) => {
+    const found = ingress(...rules)
+    // The client's own namespace only, and a named port of anybody: other identities come to the same.
+    expect(found?.filter(([identity, port]) => (identity === 0 || identity === 1001) && !(wanted[0]?.[1] === 8080 && (identity !== 0 || port !== 8080)))).toEqual(wanted)
+  })
+
+  it('are printed as they came', () => {
+    const { rules } = cnp({ endpointSelector, egress: [{ toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET', path: '/a.*', host: 'h', headers: ['X-A b'] }] } }] }] })
+    expect(rules[0]?.egress?.[0]?.toPorts).toEqual([{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET', path: '/a.*', host: 'h', headers: ['X-A b'] }] } }])
+  })
+
+  it('are found as the datapath finds them: by identity and port, then port, then identity', () => {
+    const list = resolve(cnp({ endpointSelector, ingress: [at([get], {}), at([put])] })).ingress
+    expect([openTo(list, 1001, 80), openTo(list, 1003, 80), openTo(list, 1001, 81), openTo(undefined, 1, 1)]).toEqual([{ http: [put, get] }, { http: [get] }, undefined, {}])
+    expect(openTo(resolve(cnp({ endpointSelector, ingress: [{ fromEndpoints: [client] }] })).ingress, 1001, 80)).toEqual({})
+  })
+})
+
+describe('egress to names', () => {
+  const endpointSelector = { matchLabels: { app: 'server' } }
+  const policy = cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: 'DB.example.' }], toPorts: [{ ports: [{ port: '5432', protocol: 'TCP' }] }] }] })
+  const more = { cidrs: new Map([[70_000, '10.9.1.1/32'], [70_001, '10.9.1.2/32']]), nameAddresses: (name: string) => (name === 'db.example' ? ['10.9.1.1'] : []) }
+
+  it('is to the addresses that they have, which get an identity', () => {
+    expect(show(resolve(policy, more).egress)).toEqual(['70000 5432/TCP'])
+    expect([...prefixesOf([pod('server')], world(policy.rules, more))]).toEqual(['10.9.1.1/32'])
+  })
+
+  it('is to nobody while they have none', () => expect(resolve(policy).egress).toEqual([]))
+
+  it('is printed as it was understood', () => expect(policy.rules[0]?.egress?.[0]?.toFQDNs).toEqual([{ matchName: 'db.example' }]))
+
+  it('says what a name can\'t be', () => {
+    expect(() => cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: '*.example' }] }] })).toThrow('Invalid characters in MatchName: "*.example". Only 0-9, a-z, A-Z and . and - characters are allowed')
+    expect(() => cnp({ endpointSelector, egress: [{ toFQDNs: [{ matchName: 'a' }], toCIDR: ['10.0.0.0/8'] }] })).toThrow(/^Combining (ToFQDNs and ToCIDR|ToCIDR and ToFQDNs) is not supported yet$/)
+  })
 })
 
 describe('enforcement', () => {

@@ -3,7 +3,7 @@ import { keyOf } from '../k8s/informer.ts'
 import type { CiliumNetworkPolicy, KubeObject, NetworkPolicy } from '../k8s/types.ts'
 import { fromCiliumNetworkPolicy } from './ciliumpolicy.ts'
 import { fromNetworkPolicy } from './networkpolicy.ts'
-import { labelText, type Rule, type RuleLabel, type Translation } from './rule.ts'
+import { hasLabels, labelText, type Rule, type RuleLabel, type Translation } from './rule.ts'
 
 export interface PolicyEvent { subtype: 'Policy updated' | 'Policy deleted'; message: { labels: string[]; revision: number; rule_count: number } }
 /** `error`: why the version that Kubernetes has is not, or not wholly, in force. */
@@ -21,6 +21,7 @@ export class PolicyRepository {
   readonly #store: RuleStore | undefined
   #imported: Rule[]
   #pending: PolicyEvent[] = []
+  #errors = 0
   #revision = 1
 
   constructor(log: Logger, store?: RuleStore) {
@@ -29,6 +30,9 @@ export class PolicyRepository {
     this.#imported = store?.load() ?? []
   }
 
+  /** Policies that could not be understood, or not wholly, so far. */
+  get errors(): number { return this.#errors }
+  countError(): void { this.#errors++ }
   get revision(): number { return this.#revision }
   get rules(): Rule[] { return [...[...this.#entries].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, { rules }]) => rules), ...this.#imported] }
 
@@ -48,10 +52,9 @@ export class PolicyRepository {
 
   /** Deletes the imported rules that have all of these labels, every one if none is given; returns how many. */
   remove(labels: RuleLabel[]): number {
-    const goes = (rule: Rule) => labels.every((wanted) => rule.labels.some((label) => sameLabel(label, wanted)))
-    const gone = this.#imported.filter(goes)
+    const gone = this.#imported.filter((rule) => hasLabels(rule, labels))
     if (gone.length === 0) return 0
-    this.#keep(this.#imported.filter((rule) => !goes(rule)))
+    this.#keep(this.#imported.filter((rule) => !gone.includes(rule)))
     this.#pending.push(this.#event('Policy deleted', gone))
     return gone.length
   }
@@ -97,10 +100,12 @@ export class PolicyRepository {
     try {
       const { rules, unsupported } = translate()
       if (unsupported.length === 0) return { rules }
+      this.#errors++
       const error = `${unsupported.join('; ')}; rules that have it allow nothing`
       this.#log.warning('Policy has parts that lash does not support; they allow nothing', { policy: key, unsupported: unsupported.join('; ') })
       return { rules, error }
     } catch (error) {
+      this.#errors++
       const kept = old === undefined ? 'it is not in force' : 'its earlier version stays in force'
       this.#log.error(`Unable to understand policy, ${kept}: correct it and apply it again`, { policy: key, error: messageOf(error) })
       return { rules: old?.rules ?? [], error: messageOf(error) }
@@ -111,5 +116,4 @@ export class PolicyRepository {
 /** The API server counts `generation` up for changes of what a policy says only, so that its status is no new version. */
 const versionOf = ({ metadata: { uid, generation, resourceVersion } }: KubeObject): string => `${uid}/${generation ?? resourceVersion}`
 
-const sameLabel = (a: RuleLabel, b: RuleLabel): boolean => a.key === b.key && a.value === b.value && (b.source === '' || b.source === 'any' || a.source === b.source)
 const labelsOf = (rules: Rule[]): string[] => [...new Set(rules.flatMap(({ labels }) => labels.map(labelText)))]

@@ -1,8 +1,9 @@
 import { contains } from '../cluster/cidr.ts'
-import type { PolicyAllow, Protocol } from '../datapath/types.ts'
+import type { Protocol } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
-import { egressPeers, ingressPeers, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
+import { egressPeers, ingressPeers, isLimited, isPorted, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
+import { anyone, normalize, type Allow } from './allow.ts'
 import { matches, selectsAll, type NamespaceLabels } from './selector.ts'
 
 export type EnforcementMode = 'default' | 'always' | 'never'
@@ -16,15 +17,16 @@ export interface World {
   namespaceLabels: NamespaceLabels
   /** Addresses behind a service that was given its Endpoints by hand. */
   serviceAddresses: (service: ServiceReference) => string[]
+  /** Addresses that a name has, as far as is known. */
+  nameAddresses: (name: string) => readonly string[]
   /** Ports that pods of an identity name, `http/TCP` → 8080. Pods may differ. */
   namedPorts: (identity: number) => ReadonlyMap<string, readonly number[]>
   mode: EnforcementMode
 }
 export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's containers. */ namedPorts: ReadonlyMap<string, number> }
 /** Undefined: not enforced. Lists are sorted and without duplicates. */
-export interface ResolvedPolicy { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
+export interface ResolvedPolicy { ingress?: Allow[]; egress?: Allow[] }
 
-const anyone = 0
 const everywhere = '0.0.0.0/0'
 /** Has an identity where the other is named, so that a rule for all of IPv4's world lets in none of IPv6's. */
 const everywhere6 = '::/0'
@@ -45,28 +47,26 @@ export function resolvePolicy(subject: Subject, world: World): ResolvedPolicy {
 }
 
 /** The prefixes that must have an identity for these pods' policies to be told apart, exceptions too. */
-export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'namespaceLabels' | 'serviceAddresses'>): Set<string> {
+export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'namespaceLabels' | 'serviceAddresses' | 'nameAddresses'>): Set<string> {
   const rules = world.rules.filter((rule) => subjects.some((labels) => matches(rule.endpointSelector, labels, world.namespaceLabels)))
   const peers = rules.flatMap(({ ingress = [], egress = [] }) => [...ingress.map(ingressPeers), ...egress.map(egressPeers)])
   const found = peers.flatMap((it) => cidrsOf(it, world)).flatMap(({ cidr, except = [] }) => [cidr, ...except])
   return new Set(found.map((prefix) => (prefix === everywhere ? everywhere6 : prefix)))
 }
 
-const cidrsOf = ({ cidrs = [], services = [] }: Peers, world: Pick<World, 'serviceAddresses'>): CIDRRule[] =>
-  [...cidrs, ...services.flatMap((service) => world.serviceAddresses(service).map((ip) => ({ cidr: `${ip}/32` })))]
+const cidrsOf = ({ cidrs = [], services = [], names = [] }: Peers, world: Pick<World, 'serviceAddresses' | 'nameAddresses'>): CIDRRule[] =>
+  [...cidrs, ...[...services.flatMap(world.serviceAddresses), ...names.flatMap(world.nameAddresses)].map((ip) => ({ cidr: `${ip}/32` }))]
 
 type NamedPorts = World['namedPorts']
 
-function direction(peers: Peers[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
+function direction(peers: Peers[], world: World, namedPorts: NamedPorts): Allow[] {
   const required = peers.flatMap(({ requires = [] }) => requires)
   return normalize(peers.flatMap((it) => allows(it, required, world, namedPorts)))
 }
 
-function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): PolicyAllow[] {
-  const limited = it.endpoints !== undefined || it.entities !== undefined || it.cidrs !== undefined || it.services !== undefined
-  const ported = (it.toPorts ?? []).length > 0 || (it.icmps ?? []).length > 0
-  if (!limited && !ported) return []
-  const identities = limited ? peerIdentities(it, required, world) : selected({}, required, world)
+function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): Allow[] {
+  if (!isLimited(it) && !isPorted(it)) return []
+  const identities = isLimited(it) ? peerIdentities(it, required, world) : selected({}, required, world)
   return identities.flatMap((identity) => portsOf(it, identity, world, namedPorts))
 }
 
@@ -103,22 +103,17 @@ function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
   return cidr === everywhere ? [reserved.world, ...inside] : inside
 }
 
-function portsOf({ toPorts = [], icmps = [] }: Peers, identity: number, world: World, namedPorts: NamedPorts): PolicyAllow[] {
-  if (toPorts.length === 0 && icmps.length === 0) return [{ identity, port: 0, protocol: 'ANY' }]
-  const types = icmps.flatMap(({ fields }) => fields.map(({ family, type }): PolicyAllow => ({ identity, port: type, protocol: family === 'IPv6' ? 'ICMPv6' : 'ICMP' })))
-  return [...types, ...toPorts.flatMap(({ ports }) => ports).flatMap(({ port, protocol = 'ANY' }) => {
-    if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): PolicyAllow => ({ identity, port: Number(port), protocol: it }))
+function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
+  const { toPorts = [], icmps = [] } = peers
+  if (!isPorted(peers)) return [{ identity, port: 0, protocol: 'ANY' }]
+  const types = icmps.flatMap(({ fields }) => fields.map(({ family, type }): Allow => ({ identity, port: type, protocol: family === 'IPv6' ? 'ICMPv6' : 'ICMP' })))
+  return [...types, ...toPorts.flatMap(({ ports, rules }) => ports.map((port) => ({ ...port, rules }))).flatMap(({ port, protocol = 'ANY', rules }) => {
+    const requests = rules === undefined ? {} : { http: rules.http }
+    if (/^\d+$/.test(port)) return protocolsOf(port, protocol).map((it): Allow => ({ identity, port: Number(port), protocol: it, ...requests }))
     // Whoever has the port must be known to know its number.
     const owners = identity === anyone ? [anyone, ...world.identities.keys()] : [identity]
-    return owners.flatMap((owner) => protocolsOf(port, protocol).flatMap((it) => (namedPorts(owner).get(`${port}/${it}`) ?? []).map((number): PolicyAllow => ({ identity: owner, port: number, protocol: it }))))
+    return owners.flatMap((owner) => protocolsOf(port, protocol).flatMap((it) => (namedPorts(owner).get(`${port}/${it}`) ?? []).map((number): Allow => ({ identity: owner, port: number, protocol: it, ...requests }))))
   })]
 }
 
 const protocolsOf = (port: string, protocol: Protocol): Protocol[] => (protocol === 'ANY' && port !== '0' ? ['TCP', 'UDP'] : [protocol])
-
-/** Without what an entry for everyone allows already. */
-function normalize(list: PolicyAllow[]): PolicyAllow[] {
-  const unique = new Map(list.map((allow) => [`${allow.identity}/${allow.port}/${allow.protocol}`, allow]))
-  const needed = [...unique.values()].filter(({ identity, port, protocol }) => identity === anyone || !unique.has(`${anyone}/${port}/${protocol}`))
-  return needed.sort((a, b) => a.identity - b.identity || a.port - b.port || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0))
-}

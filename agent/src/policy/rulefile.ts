@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { replaceFile } from '../files.ts'
 import { messageOf, type Logger } from '../log.ts'
 import { fromRules } from './ciliumpolicy.ts'
 import type { RuleStore } from './repository.ts'
@@ -15,10 +16,6 @@ export function ruleFile(path: string, log: Logger): RuleStore {
         return []
       }
     },
-    /** In one step, so that a crash leaves the old or the new ones. */
-    save: (rules) => {
-      writeFileSync(`${path}.new`, `${JSON.stringify(rules, null, 2)}\n`)
-      renameSync(`${path}.new`, path)
-    },
+    save: (rules) => replaceFile(path, `${JSON.stringify(rules, null, 2)}\n`),
   }
 }

@@ -1,4 +1,6 @@
 import { contains, normalized } from '../cluster/cidr.ts'
+import { compilePattern, headerRule } from '../proxy/match.ts'
+import type { HTTPRule, PortProtocol } from './rule.ts'
 
 /** What is wrong with a rule, in Cilium's words where it has some. */
 export class InvalidRule extends Error {}
@@ -46,6 +48,26 @@ export function toCIDRSet({ cidr, except }: { cidr: string; except?: string[] | 
 export function toICMPType(type: number | string): number {
   const number = Number(type)
   return Number.isInteger(number) && number >= 1 && number <= 255 ? number : invalid(`invalid ICMP type ${JSON.stringify(type)}, must be 1 to 255 (answers pass without a rule)`)
+}
+
+/** Requests are read from TCP alone, at ports that are known. */
+export function onlyTCP(ports: PortProtocol[]): void {
+  const other = ports.find(({ protocol }) => protocol !== 'TCP')
+  if (other !== undefined) invalid(`L7 rules can only apply exclusively to TCP, not ${other.protocol ?? 'ANY'}`)
+  if (ports.length === 0) invalid('L7 rules need ports to apply to')
+}
+
+export function toHTTPRule(rule: HTTPRule): HTTPRule {
+  for (const field of ['method', 'path', 'host'] as const) {
+    try { compilePattern(rule[field] ?? '') } catch (error) { invalid(`invalid HTTP ${field} ${JSON.stringify(rule[field])}: ${(error as Error).message}`) }
+  }
+  const bad = (rule.headers ?? []).find((header) => headerRule(header) === undefined)
+  return bad === undefined ? rule : invalid(`invalid HTTP header ${JSON.stringify(bad)}, must be "Name" or "Name value"`)
+}
+
+export function toMatchName(name: string): string {
+  if (!/^[-a-zA-Z0-9._]+$/.test(name)) return invalid(`Invalid characters in MatchName: ${JSON.stringify(name)}. Only 0-9, a-z, A-Z and . and - characters are allowed`)
+  return name.toLowerCase().replace(/\.$/, '')
 }
 
 /** Cilium 1.2 takes one kind of peers a rule. `members` are how many each has. */

@@ -1,5 +1,5 @@
 import type { Labels } from '../identity/labels.ts'
-import { egressPeers, ingressPeers, type Peers, type PortProtocol, type Rule, type Selector } from './rule.ts'
+import { egressPeers, ingressPeers, isLimited, isPorted, type Peers, type PortProtocol, type Rule, type Selector } from './rule.ts'
 import type { EnforcementMode } from './resolve.ts'
 import { matches, type NamespaceLabels } from './selector.ts'
 
@@ -55,9 +55,6 @@ function stage(trace: Trace, rules: Rule[], direction: Side, own: Labels, decide
   return allowed
 }
 
-const ported = ({ toPorts = [], icmps = [] }: Peers): boolean => toPorts.length > 0 || icmps.length > 0
-const unlimited = ({ endpoints, entities, cidrs, services }: Peers): boolean => endpoints === undefined && entities === undefined && cidrs === undefined && services === undefined
-
 /** Entities as selectors; `all` and `cluster` (every allocated or reserved identity but the world) are told by themselves. */
 function selectorsOf({ endpoints = [], entities = [] }: Peers): Selector[] {
   return [...endpoints, ...entities.map((entity): Selector => {
@@ -75,7 +72,7 @@ function labelStage(trace: Trace, peers: Peers, direction: Side, other: Labels):
     trace.out.push(`    Allows ${direction === 'ingress' ? 'from' : 'to'} labels ${JSON.stringify(selector)}`)
     if (!meets(trace, peers, selector, other)) { trace.out.push(`      Labels [${other.join(' ')}] not found`); continue }
     trace.out.push('      Found all required labels')
-    if (ported(peers)) trace.out.push('        Rule restricts traffic to specific L4 destinations; deferring policy decision to L4 policy stage')
+    if (isPorted(peers)) trace.out.push('        Rule restricts traffic to specific L4 destinations; deferring policy decision to L4 policy stage')
     else { trace.out.push('+       No L4 restrictions'); allowed = true }
   }
   return allowed
@@ -83,15 +80,17 @@ function labelStage(trace: Trace, peers: Peers, direction: Side, other: Labels):
 
 function portStage(trace: Trace, peers: Peers, direction: Side, other: Labels): boolean {
   const { out, request } = trace
-  if (!ported(peers)) return false
+  if (!isPorted(peers)) return false
   const selectors = selectorsOf(peers)
-  if (!unlimited(peers) && !selectors.some((selector) => meets(trace, peers, selector, other))) { out.push(`    Labels [${other.join(' ')}] not found`); return false }
+  if (isLimited(peers) && !selectors.some((selector) => meets(trace, peers, selector, other))) { out.push(`    Labels [${other.join(' ')}] not found`); return false }
   out.push('    Found all required labels')
   let allowed = false
-  for (const { ports } of peers.toPorts ?? []) {
+  for (const { ports, rules } of peers.toPorts ?? []) {
     const list = ports.map(({ port, protocol = 'ANY' }) => `{${port} ${protocol}}`).join(' ')
-    const from = unlimited(peers) ? '[{}]' : `[${selectors.map((selector) => JSON.stringify(selector)).join(' ')}]`
+    const from = isLimited(peers) ? `[${selectors.map((selector) => JSON.stringify(selector)).join(' ')}]` : '[{}]'
     out.push(`    Allows ${direction === 'ingress' ? 'Ingress' : 'Egress'} port [${list}] ${direction === 'ingress' ? 'from' : 'to'} endpoints ${from}`)
+    // What a request must be is asked when there is one.
+    for (const rule of rules?.http ?? []) out.push(`      Restricts to HTTP requests ${JSON.stringify(rule)}`)
     // Without a port in the question every port must be allowed, which none of a list does.
     if (request.dports.length > 0 && request.dports.every((wanted) => ports.some((port) => covers(port, wanted)))) allowed = true
     else out.push('      No port match found')

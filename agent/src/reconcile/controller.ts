@@ -11,6 +11,8 @@ const retry = { first: 250, most: 30_000 }
  */
 export class Controller {
   readonly name: string
+  /** What its failures are of, when that is one thing. */
+  readonly area: 'datapath' | undefined
   readonly #run: () => Promise<void> | void
   readonly #log: Logger
   readonly #status: ControllerStatus
@@ -20,8 +22,9 @@ export class Controller {
   #stopped = false
   readonly #listeners: (() => void)[] = []
 
-  constructor(name: string, run: () => Promise<void> | void, log: Logger) {
+  constructor(name: string, run: () => Promise<void> | void, log: Logger, area?: 'datapath') {
     this.name = name
+    this.area = area
     this.#run = run
     this.#log = log
     this.#status = { name, successes: 0, failures: 0, consecutiveFailures: 0 }

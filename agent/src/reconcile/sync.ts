@@ -8,10 +8,10 @@ import { podInfo } from '../endpoint/podinfo.ts'
 import { publishEndpoints } from '../endpoint/publish.ts'
 import { knownIdentities, type IdentityAllocator } from '../identity/allocator.ts'
 import type { CIDRIdentities } from '../identity/cidr.ts'
-import { labelsHash } from '../identity/labels.ts'
 import type { KubeClient } from '../k8s/client.ts'
 import type { Logger } from '../log.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
+import type { NamePoller } from '../policy/names.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
 import { prefixesOf, resolvePolicy, type EnforcementMode, type World } from '../policy/resolve.ts'
 import type { Rule } from '../policy/rule.ts'
@@ -25,7 +25,7 @@ import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
   self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; cidrs: CIDRIdentities; policies: PolicyRepository
-  manual: ManualServices; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
+  manual: ManualServices; names: NamePoller; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
 export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
@@ -33,11 +33,11 @@ export interface Controllers { ipcache: Controller; tunnels: Controller; service
 export function createControllers(deps: SyncDeps): Controllers {
   const { stores, endpoints, log } = deps
   const controllers: Controllers = {
-    ipcache: new Controller('ipcache-sync', ipcacheSync(deps), log),
-    tunnels: new Controller('tunnel-sync', tunnelSync(deps), log),
-    services: new Controller('service-sync', serviceSync(deps), log),
+    ipcache: new Controller('ipcache-sync', ipcacheSync(deps), log, 'datapath'),
+    tunnels: new Controller('tunnel-sync', tunnelSync(deps), log, 'datapath'),
+    services: new Controller('service-sync', serviceSync(deps), log, 'datapath'),
     identities: new Controller('resolve-identity', () => identitySync(deps), log),
-    policy: new Controller('policy-sync', policySync(deps), log),
+    policy: new Controller('policy-sync', policySync(deps), log, 'datapath'),
     publish: new Controller('sync-to-k8s-ciliumendpoint', () => publishEndpoints({ client: deps.client, published: stores.ciliumEndpoints, endpoints: endpoints.list(), nodeIPv4: deps.self.ipv4 }), log),
     policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list() }), log),
   }
@@ -95,6 +95,7 @@ async function identitySync({ stores, endpoints, allocator }: SyncDeps): Promise
     const info = podInfo(pod)
     if (endpoint.record.pod.uid !== undefined && info.uid !== endpoint.record.pod.uid) continue
     endpoints.setPod(endpoint, info)
+    // One that bears the collector's mark is taken anew: `lookup` does not know it.
     const known = allocator.lookup(info.labels)
     if (known === endpoint.record.identity && endpoint.record.labels.join() === info.labels.join()) continue
     endpoints.setIdentity(endpoint, known ?? await allocator.allocate(info.labels), info.labels)
@@ -110,16 +111,21 @@ function policySync(deps: SyncDeps): () => void {
   const { stores, policies, monitor, endpoints, cidrs, datapath } = deps
   let applied: Rule[] = []
   const served = () => endpoints.list().filter(({ state }) => state !== 'creating' && state !== 'waiting-for-identity')
-  const keep = (rules: Rule[], reason: string) => { for (const endpoint of served()) if (endpoint.policyRevision > 0) setPolicy(deps, endpoint, rules, endpoint.policyRevision, reason) }
+  const keep = (rules: Rule[], reason: string) => {
+    const world = worldOf(deps, rules)
+    for (const endpoint of served()) if (endpoint.policyRevision > 0) setPolicy(deps, endpoint, world, endpoint.policyRevision, reason)
+  }
   return () => {
     const events = policies.update(stores.networkPolicies.list(), stores.ciliumPolicies.list())
     for (const event of events) monitor.agentEvent(event.subtype, event.message)
     const { rules } = policies
+    deps.names.watch(new Set(rules.flatMap(namesIn)))
     const wanted = prefixesOf(endpoints.list().map(({ record }) => record.labels), worldOf(deps, rules))
     const fresh = [...wanted].filter((prefix) => !cidrs.has(prefix)).map((prefix) => ({ prefix, identity: cidrs.of(prefix) }))
     if (fresh.length > 0) keep(applied, 'prefixes are named')
     for (const { prefix, identity } of fresh) datapath.upsertCIDR(prefix, identity)
-    for (const endpoint of served()) applyPolicy(deps, endpoint, events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted')
+    const world = worldOf(deps, rules)
+    for (const endpoint of served()) applyPolicy(deps, endpoint, events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted', world)
     applied = rules
     const stale = [...cidrs.prefixes.values()].filter((prefix) => !wanted.has(prefix))
     for (const prefix of stale) { datapath.deleteCIDR(prefix); cidrs.forget(prefix) }
@@ -127,15 +133,17 @@ function policySync(deps: SyncDeps): () => void {
   }
 }
 
+const namesIn = ({ egress = [] }: Rule): string[] => egress.flatMap(({ toFQDNs = [] }) => toFQDNs.map(({ matchName }) => matchName))
 const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServices }) => toServices !== undefined)
 
 /** What rules are resolved against, as this node knows it now. */
-function worldOf({ stores, cidrs, enforcement, endpoints }: SyncDeps, rules: Rule[]): World {
+function worldOf({ stores, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
   const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
   return {
     rules, identities: knownIdentities(stores.identities), cidrs: cidrs.prefixes, mode: enforcement(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     serviceAddresses: (reference) => serviceAddresses(reference, stores.services.list(), stores.endpoints),
+    nameAddresses: (name) => names.addresses(name),
     namedPorts: (identity) => ports().get(identity) ?? new Map(),
   }
 }
@@ -159,18 +167,15 @@ function namedPortsByIdentity(stores: Stores, endpoints: EndpointManager): Map<n
   return found
 }
 
-/** Brings one endpoint's policy to the rules' present revision; tells the monitor when the endpoint changed or the revision is new to it. */
-export function applyPolicy(deps: SyncDeps, endpoint: Endpoint, reason: string): void {
+/** Brings one endpoint's policy to the rules' present revision; tells the monitor when the endpoint changed or the revision is new to it. `world`: of the present rules. */
+export function applyPolicy(deps: SyncDeps, endpoint: Endpoint, reason: string, world = worldOf(deps, deps.policies.rules)): void {
   const { policies, monitor } = deps
   const before = endpoint.policyRevision
-  const changed = setPolicy(deps, endpoint, policies.rules, policies.revision, reason)
+  const changed = setPolicy(deps, endpoint, world, policies.revision, reason)
   if (changed || before !== policies.revision) monitor.agentEvent('Endpoint regenerated', { id: endpoint.id, labels: [...endpoint.record.labels] })
 }
 
-function setPolicy(deps: SyncDeps, endpoint: Endpoint, rules: Rule[], revision: number, reason: string): boolean {
+function setPolicy(deps: SyncDeps, endpoint: Endpoint, world: World, revision: number, reason: string): boolean {
   const { labels, namedPorts } = endpoint.record
-  return deps.endpoints.setPolicy(endpoint, resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, worldOf(deps, rules)), revision, reason)
+  return deps.endpoints.setPolicy(endpoint, resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, world), revision, reason)
 }
-
-/** For status and lists. */
-export const identityEntry = (id: number, labels: readonly string[]) => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod/mini'
 import type { ServiceSpec } from '../datapath/types.ts'
+import { replaceFile } from '../files.ts'
 import { messageOf, type Logger } from '../log.ts'
 import { frontendKey } from './translate.ts'
 
@@ -48,8 +49,7 @@ export class ManualServices {
   }
 
   #save(services: ServiceSpec[]): void {
-    writeFileSync(`${this.#path}.new`, `${JSON.stringify(services, null, 2)}\n`)
-    renameSync(`${this.#path}.new`, this.#path)
+    replaceFile(this.#path, `${JSON.stringify(services, null, 2)}\n`)
     this.#services = services
   }
 }

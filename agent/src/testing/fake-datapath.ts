@@ -1,3 +1,5 @@
+import net from 'node:net'
+import { listenOn } from '../datapath/proxy.ts'
 import type { Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 
 type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
@@ -9,11 +11,14 @@ export interface FakeKernel {
   cidrs: Map<string, number>
   tunnels: Map<string, string>
   services: Map<string, ServiceSpec>
+  metrics: ReturnType<Datapath['metrics']>
+  /** By the prefilter. */
+  denied: string[]
   /** Every call that changed something, in order. */
   calls: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), calls: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], denied: [], calls: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
@@ -54,9 +59,17 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     listIPCache: () => [...kernel.ipcache].map(([ip, entry]) => ({ ip, ...entry })),
     listConntrack: () => [],
     listEndpoints: () => [...kernel.endpoints.values()].map(({ id, ipv4: ip, identity, link: { ifindex, mac, nodeMac } }) => ({ ip, id, ifindex, mac, nodeMac, identity })),
-    listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, ...allow, packets: 0, bytes: 0 }))),
+    listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, proxyPort: 0, ...allow, packets: 0, bytes: 0 }))),
+    // Redirects are the kernel's: here nobody comes to the proxy.
+    listenForProxy: (port) => { log('listenForProxy', port); return listenOn(undefined, port) },
+    proxyOrigin: () => undefined,
+    connectForProxy: () => new net.Socket(),
     collectConntrack: () => 0,
-    metrics: () => [],
+    metrics: () => kernel.metrics,
+    setPrefilter: (prefixes) => { log('setPrefilter', prefixes); kernel.denied = [...prefixes] },
+    prefilterMode: () => (kernel.denied.length === 0 ? undefined : 'generic'),
+    setDebug: (on) => log('setDebug', on),
+    ping: async () => 0.5,
     close: () => log('close'),
     uninstall: () => log('uninstall'),
   }

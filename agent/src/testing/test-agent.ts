@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startAgent, type RunningAgent } from '../agent.ts'
+import { answer } from '../cli/answer.ts'
+import { withSocket } from '../cli/client.ts'
 import { firstAddress } from '../cluster/cidr.ts'
 import { internalIP, localIPv6 } from '../cluster/node.ts'
 import { readAgentConfig } from '../config/agent.ts'
@@ -21,6 +23,8 @@ export interface TestAgent {
   datapath: () => ReturnType<typeof openFakeDatapath>
   cni: (command: string, options: { container: string; pod: string; namespace?: string }) => Promise<{ status: number | null; answer: CNIOutput }>
   cilium: (...args: string[]) => Promise<{ code: number | null; out: string }>
+  /** The same without a process of its own, as the agent runs it for its small client. */
+  answer: (...args: string[]) => Promise<{ code: number; out: string }>
   monitor: (...args: string[]) => { lines: () => string[]; stop: () => void }
   stop: () => Promise<void>
   start: () => Promise<void>
@@ -50,7 +54,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string): Pro
   let agent: RunningAgent | undefined
   const start = async () => {
     const config = readAgentConfig([
-      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`,
+      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`,
     ], {}, nodeName)
     agent = await startAgent({
       config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),
@@ -76,6 +80,10 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string): Pro
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { out += String(chunk) })
     child.on('close', (code) => resolve({ code, out }))
   })
+  const answered: TestAgent['answer'] = async (...args) => {
+    const { stdout, stderr, exitCode } = await withSocket(socket, () => answer(args))
+    return { code: exitCode, out: stdout + stderr }
+  }
   const monitor: TestAgent['monitor'] = (...args) => {
     const child = command(['monitor', ...args])
     let out = ''
@@ -84,7 +92,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string): Pro
   }
   await start()
   return {
-    kernel, dir, socket, log, datapath: () => datapath!, cni, cilium, monitor, start,
+    kernel, dir, socket, log, datapath: () => datapath!, cni, cilium, answer: answered, monitor, start,
     stop: async () => { await agent?.stop(); agent = undefined },
   }
 }

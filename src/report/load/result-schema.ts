@@ -9,6 +9,7 @@ const test = z.object({
   startMs: z.number().exactOptional(),
   message: z.string().exactOptional(),
   location: z.string().exactOptional(),
+  by: z.enum(['assertion', 'wait', 'error']).exactOptional(),
   notes: z.array(z.string()).exactOptional(),
 })
 

@@ -1,10 +1,12 @@
 /**
  * What a pod does in tests: `pod-main.ts serve NAME PORT…` answers TCP and UDP with its name and the client's address;
  * `tcp|udp HOST PORT [SOURCE_PORT [SOURCE_ADDRESS]]`, `ping HOST`, `big HOST PORT`, `bigudp HOST PORT` print one JSON line: `{reply, from}` or `{error}`.
- * `sniff INTERFACE` prints frames in hex, a line each.
+ * `web NAME PORT…` serves HTTP: its answers tell its name, the request and the client's address. `http HOST PORT METHOD PATH [SOURCE_PORT]` prints `{reply: 'STATUS BODY'}`,
+ * `visit HOST PORT METHOD PATH` one connection's answers, a line each, to a request every 100 ms. `sniff INTERFACE` prints frames in hex, a line each.
  */
 import dgram from 'node:dgram'
 import fs from 'node:fs'
+import http from 'node:http'
 import net from 'node:net'
 import os from 'node:os'
 import koffi from 'koffi'
@@ -35,6 +37,32 @@ function serve(name: string, ports: number[]): void {
     }
   }
   fs.writeSync(1, 'serving\n')
+}
+
+function web(name: string, ports: number[]): void {
+  const server = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    let size = 0
+    request.on('data', (data: Buffer) => { size += data.length })
+    request.on('end', () => response.end(`${name} ${request.method} ${request.url} ${request.headers.host} ${size} from ${request.socket.remoteAddress}`))
+  }
+  for (const port of ports) http.createServer(server).listen(port, '0.0.0.0')
+  fs.writeSync(1, 'serving\n')
+}
+
+function ask(host: string, port: number, method: string, path: string, more: { localPort?: number; agent?: http.Agent }, done: (answer: string) => void): void {
+  const request = http.request({ host, port, method, path, ...more }, (response) => {
+    let body = ''
+    response.on('data', (data: Buffer) => { body += data.toString() })
+    response.on('end', () => done(`${response.statusCode} ${body.trimEnd()}`))
+  })
+  request.on('error', (error) => finish({ error: error.message }))
+  request.end(method === 'POST' ? 'x'.repeat(100_000) : '')
+}
+
+function visit(host: string, port: number, method: string, path: string): void {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  const again = (): void => ask(host, port, method, path, { agent }, (answer) => { fs.writeSync(1, `${answer}\n`); setTimeout(again, 100) })
+  again()
 }
 
 const end = (address: string | undefined, port: number | undefined): string => (address?.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
@@ -136,16 +164,19 @@ function sniff(device: string): void {
 }
 
 const [mode = '', host = '', port = '', source, address] = process.argv.slice(2)
-if (!['serve', 'sniff', 'stream'].includes(mode)) setTimeout(() => finish({ error: 'timeout' }), TIMEOUT_MS)
+if (!['serve', 'web', 'sniff', 'stream', 'visit'].includes(mode)) setTimeout(() => finish({ error: 'timeout' }), TIMEOUT_MS)
 switch (mode) {
   case 'serve': serve(host, process.argv.slice(4).map(Number)); break
+  case 'web': web(host, process.argv.slice(4).map(Number)); break
+  case 'http': ask(host, Number(port), source ?? 'GET', address ?? '/', { localPort: Number(process.argv[7] ?? 0) }, (reply) => finish({ reply })); break
+  case 'visit': visit(host, Number(port), source ?? 'GET', address ?? '/'); break
   case 'tcp': tcp(host, Number(port), { localPort: Number(source ?? 0), ...(address === undefined ? {} : { localAddress: address }) }); break
   case 'big': tcp(host, Number(port), {}, `count${'x'.repeat(60_000)}`); break
   case 'bigudp': udp(host, Number(port), 0, undefined, 'x'.repeat(4000)); break
   case 'stream': stream(host, Number(port)); break
   case 'udp': udp(host, Number(port), Number(source ?? 0), address); break
   case 'unfragmented': unfragmented(host, Number(port)); break
-  case 'ping': host.includes(':') ? ping6(host) : ping(host); break
+  case 'ping': (host.includes(':') ? ping6 : ping)(host); break
   case 'sniff': sniff(host); break
   default: finish({ error: `unknown mode ${mode}` })
 }

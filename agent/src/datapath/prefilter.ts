@@ -1,0 +1,138 @@
+/** Denial by source prefix ahead of everything else: agent/bpf/prefilter.c on the node's device. */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { ipv4Bytes, parsePrefix } from './address.ts'
+import { BpfMap, createMap, loadProgram, pin, PROGRAM_TYPE } from './bpf.ts'
+import { parseElf, relocate, type ElfObject } from './elf.ts'
+import { DatapathError, errnoName, missingLine } from './errors.ts'
+import { u32Key } from './layouts.ts'
+import { requireLink, setXdp, withNetlink, XDP_MODE } from './rtnetlink.ts'
+
+export type PrefilterMode = 'native' | 'generic'
+export interface PrefilterConfig {
+  /** ELF object of agent/bpf/prefilter.c. */
+  objectFile: string
+  device: string
+  /** `auto`: native where the driver can, else generic. */
+  mode: PrefilterMode | 'auto'
+}
+
+const TRIE = 'cilium_cidr_v4_dyn'
+
+const keyOf = (prefix: string): Buffer => { const { address, bits } = parsePrefix(prefix); return Buffer.concat([u32Key(bits), ipv4Bytes([...address].join('.'))]) }
+
+/** Attached only while there is something to deny: XDP costs every packet. */
+export class PrefilterProgram {
+  private readonly config: PrefilterConfig
+  private readonly shared: ReadonlyMap<string, BpfMap>
+  private readonly folder: string
+  private attached: { trie: BpfMap; program: number; mode: PrefilterMode; denied: Set<string> } | undefined
+
+  /** `shared`: maps of the main object, which drops are counted and told in. `folder`: where the trie is pinned. */
+  constructor(config: PrefilterConfig, shared: ReadonlyMap<string, BpfMap>, folder: string) {
+    this.config = config
+    this.shared = shared
+    this.folder = folder
+  }
+
+  /** How it is attached; undefined while it isn't. */
+  get mode(): PrefilterMode | undefined {
+    return this.attached?.mode
+  }
+
+  /** Makes `prefixes` all that is denied. Throws DatapathError, with what the kernel lacks, when the kernel can't. */
+  set(prefixes: readonly string[]): void {
+    if (prefixes.length === 0) return this.detach()
+    if (this.attached === undefined) return this.attach(prefixes)
+    const { trie, denied } = this.attached
+    for (const prefix of prefixes.filter((each) => !denied.has(each))) { trie.update(keyOf(prefix), Buffer.from([1])); denied.add(prefix) }
+    for (const prefix of [...denied].filter((each) => !prefixes.includes(each))) { trie.delete(keyOf(prefix)); denied.delete(prefix) }
+  }
+
+  /** A new trie, filled before the program is attached in the place of an earlier agent's: tries can't be listed before 4.16. */
+  private attach(prefixes: readonly string[]): void {
+    const object = readObject(this.config.objectFile)
+    const trie = this.makeTrie(object)
+    let program: number | undefined
+    try {
+      for (const prefix of prefixes) trie.update(keyOf(prefix), Buffer.from([1]))
+      program = this.load(object, trie)
+      const mode = this.attachTo(program)
+      replacePin(trie.fd, path.join(this.folder, TRIE))
+      this.attached = { trie, program, mode, denied: new Set(prefixes) }
+    } catch (error) {
+      for (const fd of [trie.fd, ...(program === undefined ? [] : [program])]) fs.closeSync(fd)
+      throw error
+    }
+  }
+
+  private makeTrie(object: ElfObject): BpfMap {
+    const shape = object.maps.get(TRIE)
+    if (shape === undefined) throw new DatapathError(`${this.config.objectFile} has no map ${TRIE}: it is of another version`)
+    try {
+      return new BpfMap(TRIE, createMap(TRIE, shape), shape, 1)
+    } catch (error) {
+      if (!(error instanceof DatapathError) || error.errno !== os.constants.errno.EINVAL) throw error
+      throw new DatapathError(missingLine({ feature: 'BPF map type lpm_trie', answer: `BPF_MAP_CREATE: ${errnoName(error.errno)}`, since: '4.11' }), { errno: error.errno, cause: error })
+    }
+  }
+
+  private load(object: ElfObject, trie: BpfMap): number {
+    const program = object.programs.find(({ name }) => name === 'prefilter')
+    if (program === undefined) throw new DatapathError(`${this.config.objectFile} has no program prefilter: it is of another version`)
+    const descriptors = new Map([...[...this.shared].map(([name, map]) => [name, map.fd] as const), [TRIE, trie.fd] as const])
+    return loadProgram(program.name, relocate(program, descriptors), object.license, { type: PROGRAM_TYPE.xdp }).fd
+  }
+
+  private attachTo(program: number): PrefilterMode {
+    const { mode, device } = this.config
+    const refused: string[] = []
+    for (const wanted of mode === 'auto' ? ['native', 'generic'] as const : [mode]) {
+      const error = withNetlink((netlink) => setXdp(netlink, requireLink(netlink, device).ifindex, program, XDP_MODE[wanted]))
+      if (error === undefined) return wanted
+      refused.push(`${wanted}: RTM_SETLINK: ${errnoName(error)}`)
+    }
+    throw new DatapathError(`XDP on ${device}: not supported by this kernel or the device's driver (${refused.join('; ')}); generic mode came with 4.12`)
+  }
+
+  private detach(): void {
+    detachXdp(this.config.device)
+    fs.rmSync(path.join(this.folder, TRIE), { force: true })
+    this.close()
+  }
+
+  /** Detaches what an agent, this one or one before, has attached; what others have there stays. */
+  uninstall(): void {
+    if (fs.existsSync(path.join(this.folder, TRIE))) this.detach()
+  }
+
+  /** Closes descriptors; the program goes on. */
+  close(): void {
+    if (this.attached === undefined) return
+    for (const fd of [this.attached.trie.fd, this.attached.program]) fs.closeSync(fd)
+    this.attached = undefined
+  }
+}
+
+/** Whatever mode it is in. */
+function detachXdp(device: string): void {
+  withNetlink((netlink) => {
+    const { ifindex } = requireLink(netlink, device)
+    for (const mode of [XDP_MODE.native, XDP_MODE.generic]) setXdp(netlink, ifindex, -1, mode)
+  })
+}
+
+function readObject(file: string): ElfObject {
+  try {
+    return parseElf(fs.readFileSync(file), file)
+  } catch (cause) {
+    if (cause instanceof DatapathError) throw cause
+    throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/prefilter.c as its first comment says`, { cause })
+  }
+}
+
+function replacePin(fd: number, file: string): void {
+  fs.rmSync(file, { force: true })
+  pin(fd, file)
+}

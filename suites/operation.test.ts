@@ -1,0 +1,113 @@
+import { describe, expect, needs, sumOf, test } from '../fixtures/index.ts'
+
+const slotA = { matchLabels: { slot: 'a' } }
+const denied = { reason: /^Policy denied/ }
+
+describe('the status of an agent', needs('agent:endpoints', 'own-agent', 'wire', 'node:exec'), () => {
+  test('is OK in brief; without the API server it is an error that says so, until it is back', async ({ nodes, agent, controlPlaneLink }) => {
+    const node = nodes.at(-1) ?? expect.fail('no node')
+    const brief = async () => {
+      const { stdout, stderr, exitCode } = await agent(node).attempt(['status', '--brief'])
+      return `${exitCode === 0 ? 'success' : 'failure'}: ${`${stdout}${stderr}`.trim()}`
+    }
+    await expect.poll(brief, { timeout: 20_000, interval: 500 }).toBe('success: OK')
+    const restore = await controlPlaneLink.cut(node)
+    try {
+      await expect.poll(brief, { timeout: 60_000, interval: 500 }).toMatch(/^failure: error in kubernetes: /)
+    } finally {
+      await restore()
+    }
+    await expect.poll(brief, { timeout: 60_000, interval: 500 }).toBe('success: OK')
+  })
+
+  test('tells which nodes can be reached', needs('agent:health'), async ({ nodes, agent }) => {
+    for (const node of nodes) {
+      const status = () => agent(node).exec(['status', '--verbose']).then(({ stdout }) => stdout)
+      await expect.poll(status, { timeout: 150_000, interval: 1000 }).toMatch(new RegExp(`^Cluster health: +${nodes.length}/${nodes.length} reachable `, 'm'))
+      const text = await status()
+      for (const { ip } of nodes) expect.soft(text).toMatch(new RegExp(`^  \\S+.* ${ip.replaceAll('.', '\\.')} +true +true *$`, 'm'))
+    }
+  })
+})
+
+describe('options', needs('agent:config-cli', 'own-agent'), () => {
+  test('change while the agent runs; one that is wrong changes nothing', async ({ nodes, agent }) => {
+    const [node] = nodes
+    const cilium = agent(node ?? expect.fail('no node'))
+    const config = () => cilium.exec(['config']).then(({ stdout }) => stdout)
+    try {
+      await cilium.exec(['config', 'Debug=enable'])
+      expect(await config()).toMatch(/^Debug +Enabled$/m)
+      expect(await cilium.attempt(['config', 'PolicyEnforcement=sometimes'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('PolicyEnforcement') as string })
+      expect(await config()).toMatch(/^PolicyEnforcement +default$/m)
+    } finally {
+      await cilium.exec(['config', 'Debug=disable'])
+    }
+    expect(await config()).toMatch(/^Debug +Disabled$/m)
+  })
+})
+
+describe('an endpoint', needs('agent:endpoints', 'agent:config-cli'), () => {
+  test('is healthy, can be regenerated, and keeps a log of it', async ({ pods, agent }) => {
+    const { a1, client1 } = pods
+    const cilium = (...argv: string[]) => agent(a1.node).exec(['endpoint', ...argv]).then(({ stdout }) => stdout)
+    const id = String(a1.endpoint)
+    expect(await cilium('health', id)).toMatch(/^Overall Health: +OK *$[^]*^Connected: +yes *$/m)
+    await cilium('regenerate', id)
+    expect(await cilium('log', id)).toMatch(/^\S+ +OK +ready +Successfully regenerated endpoint program/m)
+    expect(await cilium('get', id, '-o', 'jsonpath={[0].status.state}')).toBe('ready\n')
+    await expect(client1).toReach(a1)
+  })
+})
+
+describe('metrics', needs('agent:metrics', 'agent:network-policy', 'agent:monitor', 'node:exec'), () => {
+  test('count endpoints, policies, and every packet that is dropped or let through', async ({ pods, policies, nodes, metrics, monitor }) => {
+    const { a1, b1, client1 } = pods
+    const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
+    const idle = await metrics.of(node)
+    expect(sumOf(idle, 'cilium_endpoint_state', { endpoint_state: /^ready$/ })).toBeGreaterThanOrEqual(pods.all.filter((pod) => pod.node === node.name).length)
+    expect(sumOf(idle, 'cilium_unreachable_nodes')).toBe(0)
+    await policies.network('nobody', { podSelector: slotA, policyTypes: ['Ingress'] }, [a1, pods.a2])
+    const before = await metrics.of(node)
+    expect(sumOf(before, 'cilium_policy_count')).toBe(sumOf(idle, 'cilium_policy_count') + 1)
+    const window = await monitor.during(() => Promise.all([expect(b1).not.toReach(a1, { protocol: 'udp', times: 5, timeoutMs: 500 }), expect(client1).toReach(b1, { times: 5 })]))
+    const dropped = window.events.filter((event) => event.type === 'drop' && event.node === node.name && denied.reason.test(event.reason)).length
+    expect(dropped).toBeGreaterThan(0)
+    const after = await metrics.of(node)
+    const grown = (name: string, labels: Record<string, RegExp>) => sumOf(after, name, labels) - sumOf(before, name, labels)
+    expect.soft(grown('cilium_drop_count_total', { ...denied, direction: /^ingress$/i })).toBeGreaterThanOrEqual(dropped)
+    for (const direction of [/^ingress$/i, /^egress$/i]) expect.soft(grown('cilium_forward_count_total', { direction })).toBeGreaterThanOrEqual(10)
+  })
+})
+
+describe('an identity', needs('agent:identity-gc', 'agent:identities'), () => {
+  test('goes when its last pod has gone, on every node, and no other does', async ({ pods, visitors, nodes, agent }) => {
+    const [node] = nodes
+    const visitor = await visitors.start({ name: 'visitor', node: (node ?? expect.fail('no node')).name, labels: { app: 'visitor', visit: 'operation' } })
+    const listed = async (name: string) => new Set((await agent(name).identities()).map(({ id }) => id))
+    for (const { name } of nodes) await expect.poll(async () => (await listed(name)).has(visitor.identity), { timeout: 15_000, interval: 300 }).toBe(true)
+    await visitors.remove('visitor')
+    for (const { name } of nodes) await expect.poll(async () => (await listed(name)).has(visitor.identity), { timeout: 150_000, interval: 1000 }).toBe(false)
+    for (const { name } of nodes) for (const pod of pods.all) expect.soft([...await listed(name)], `${pod.name} on ${name}`).toContain(pod.identity)
+  })
+})
+
+describe('a bug report', needs('agent:bugtool', 'agent:endpoints', 'node:exec'), () => {
+  /** A folder that node and agent share. */
+  const folder = '/var/run/cilium'
+
+  test('is an archive with what the agent knows', async ({ pods, nodes, agent }) => {
+    const { a1 } = pods
+    const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
+    const { stdout } = await agent(node).exec(['bugtool', '--tmp', folder])
+    const [, path] = /^ARCHIVE at (\S+\.tar)$/m.exec(stdout) ?? expect.fail(`no archive is named:\n${stdout}`)
+    try {
+      const names = (await node.exec(`tar -tf ${path}`)).stdout.split('\n')
+      const ofEndpoints = names.find((name) => /cilium-endpoint-list[^/]*$/.test(name)) ?? expect.fail(`no endpoint list among ${names.length} files: ${names.slice(0, 20).join(', ')}`)
+      expect((await node.exec(`tar -xOf ${path} '${ofEndpoints}'`)).stdout).toContain(a1.ip)
+      expect(names.filter((name) => /cilium-(status|bpf-ct-list|service-list|policy-get)[^/]*$/.test(name)).length).toBeGreaterThanOrEqual(4)
+    } finally {
+      await node.exec(`rm -f ${path}`)
+    }
+  })
+})
