@@ -42,7 +42,7 @@ export async function startLink({ socket, apiPort }: { readonly socket: string; 
       return state?.connected ? { done: undefined } : { seen: state?.error ?? 'connecting' }
     })
   }
-  return { service, socket, add, ready: async () => void (await put('/ready')), states }
+  return { service, socket, add, ready: async () => { await put('/ready') }, states }
 }
 
 function call(socketPath: string, method: string, path: string, body?: object): Promise<string> {

@@ -2,7 +2,6 @@ import dgram from 'node:dgram'
 import { promises as dns } from 'node:dns'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -35,7 +34,7 @@ describe('names of rules', () => {
     server.bind(0, '127.0.0.1')
     await once(server, 'listening')
     const resolver = new dns.Resolver()
-    resolver.setServers([`127.0.0.1:${(server.address() as AddressInfo).port}`])
+    resolver.setServers([`127.0.0.1:${server.address().port}`])
     const { poller } = start((name) => resolver.resolve4(name))
     poller.watch(new Set(['deathstar.example']))
     await expect.poll(() => poller.addresses('deathstar.example')).toEqual(['10.9.1.1'])
