@@ -9,7 +9,7 @@ import type { RawEvent } from './types.ts'
 
 export const PAGE_SIZE = 4096
 const RECORD = { lost: 2, sample: 9 } as const
-const HEAD = 1024, TAIL = 1032 // offsets of data_head and data_tail in struct perf_event_mmap_page
+const HEAD = 1024 // offset of data_head in struct perf_event_mmap_page; data_tail follows
 
 function openEvent(cpu: number): number {
   const SYS_PERF_EVENT_OPEN = 298, CLOEXEC = 8, IOC_ENABLE = 0x2400
@@ -29,12 +29,13 @@ function openEvent(cpu: number): number {
 /** One CPU's ring: a control page, then a power of two of data pages. */
 export class PerfRing {
   private readonly data: Buffer
-  private readonly control: Buffer
+  /** data_head and data_tail. Whole 64-bit loads and stores: the kernel changes and reads them meanwhile, and Buffer's own go byte by byte. */
+  private readonly ends: BigUint64Array
   readonly cpu: number
 
   constructor(cpu: number, bytes: Buffer) {
     this.cpu = cpu
-    this.control = bytes.subarray(0, PAGE_SIZE)
+    this.ends = new BigUint64Array(bytes.buffer, bytes.byteOffset + HEAD, 2)
     this.data = bytes.subarray(PAGE_SIZE)
   }
 
@@ -44,17 +45,17 @@ export class PerfRing {
     return first.length === length ? Buffer.from(first) : Buffer.concat([first, this.data.subarray(0, length - first.length)])
   }
 
-  /** Hands over what is there now. x86 orders loads and stores as needed; elsewhere this would want barriers. */
+  /** Hands over what is there now. */
   drain(handle: (event: RawEvent) => void): void {
-    const head = Number(this.control.readBigUInt64LE(HEAD))
-    let tail = Number(this.control.readBigUInt64LE(TAIL))
+    const head = Number(Atomics.load(this.ends, 0))
+    let tail = Number(Atomics.load(this.ends, 1))
     while (tail < head) {
       const header = this.copy(tail, 8)
       const size = header.readUInt16LE(6)
       const record = this.copy(tail + 8, size - 8)
       const type = header.readUInt32LE(0)
       tail += size
-      this.control.writeBigUInt64LE(BigInt(tail), TAIL) // before handling: what throws must not be seen twice
+      Atomics.store(this.ends, 1, BigInt(tail)) // before handling: what throws must not be seen twice
       if (type === RECORD.sample) handle({ cpu: this.cpu, data: record.subarray(4, 4 + record.readUInt32LE(0)) })
       else if (type === RECORD.lost) handle({ cpu: this.cpu, lost: Number(record.readBigUInt64LE(8)) })
     }
