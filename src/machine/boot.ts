@@ -190,10 +190,14 @@ function endedError(plan: BootPlan, service: Service, console: ConsoleFile): Boo
   const details = console.tail(CONSOLE_LINES)
   const phase = bootPhase(console.text)
   const stderr = service.logTail(10)
-  if (phase.at === 'panic') return new BootError(`${plan.name}: kernel panic: ${phase.message}`, { blame: 'guest kernel', details, hint: panicHint(phase.message) ?? `its whole console: ${plan.consoleFile}` })
+  if (phase.at === 'panic') return panicError(plan.name, phase.message, console)
   if (phase.at === 'nothing') return new BootError(`${plan.name}: QEMU did not start the machine`, { blame: 'hypervisor', details: stderr || 'QEMU printed nothing', hint: `its arguments are in ${plan.consoleFile.replace(/console\.log$/, 'qemu.args')}` })
   return new BootError(`${plan.name}: the machine reset or QEMU ended during boot, without a kernel panic`, { blame: stderr ? 'hypervisor' : 'guest kernel', details: [stderr, details].filter(Boolean).join('\n'), hint: `its whole console: ${plan.consoleFile}` })
 }
+
+/** A kernel that panicked as it booted, with the console's last lines. */
+export const panicError = (name: string, message: string, console: ConsoleFile): BootError =>
+  new BootError(`${name}: kernel panic: ${message}`, { blame: 'guest kernel', details: console.tail(CONSOLE_LINES), hint: panicHint(message) ?? `its whole console: ${console.path}` })
 
 function panicHint(message: string): string | undefined {
   if (/Unable to mount root fs|root=/.test(message)) return 'the kernel has no driver for its disk: it needs CONFIG_VIRTIO_PCI, CONFIG_VIRTIO_BLK and CONFIG_EXT4_FS, built in or as modules (--modules DIR)'

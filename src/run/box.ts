@@ -75,7 +75,7 @@ async function planByHand({ kernels, nodes, memoryMiB, cpus }: ByHand, dir: stri
     mkdirSync(dirname(console), { recursive: true })
     return { name: nameOf(i), index: i + 1, memoryMiB, cpus: cpus ?? (accel === 'kvm' ? 2 : 1), accel, box: itsBox, console, ports: { ssh: first + i * 3, link: { first: first + i * 3 + 1, own: first + i * 3 + 2 } } }
   })
-  return { ...libvirtOf(ctx), prefix: `kernelbed-${mark.slice(0, 4)}-`, machines: planMachines(specs, runKey({ dir })) }
+  return { ...libvirtOf(ctx), prefix: `kb-${mark.slice(0, 4)}-`, machines: planMachines(specs, runKey({ dir })) }
 }
 
 /** A user has a session of libvirt's; for root, who has none, there is one in the cache that the Vagrantfile starts. */

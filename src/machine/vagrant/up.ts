@@ -10,7 +10,7 @@ import { inStep, type Step } from '../../core/progress.ts'
 import type { Claim } from '../../core/registry.ts'
 import { makeThinBox } from '../../image/index.ts'
 import { wireAddress, wireMac } from '../addresses.ts'
-import { BootError } from '../boot.ts'
+import { panicError, type BootError } from '../boot.ts'
 import { ConsoleFile, bootPhase } from '../console.ts'
 import { runKey } from '../keys.ts'
 import { machineDir } from '../launch.ts'
@@ -124,7 +124,7 @@ async function watchConsoles(machines: VagrantPlan['machines'], signal: AbortSig
     for (const { name, console } of consoles) {
       console.poll()
       const phase = bootPhase(console.text)
-      if (phase.at === 'panic') return new BootError(`${name}: kernel panic: ${phase.message}`, { blame: 'guest kernel', details: console.tail(20), hint: `its whole console: ${console.path}` })
+      if (phase.at === 'panic') return panicError(name, phase.message, console)
     }
     await delay(300, undefined, { signal }).catch(() => undefined)
   }
