@@ -103,6 +103,19 @@ describe('the Star Wars demo', needs('agent:cilium-network-policy', 'agent:http-
     }
     expect.soft(window).not.toContainDrop({ from: tiefighter })
   })
+
+  test('what the sender\'s policy lets through is still denied by the receiver\'s, in the sender\'s name', async ({ starwars, policies, monitor }) => {
+    const { deathstars, tiefighter } = starwars
+    await policies.cilium('rule1', { endpointSelector: { matchLabels: { org: 'empire', class: 'deathstar' } }, ingress: [{ fromEndpoints: [{ matchLabels: { org: 'alliance' } }] }] }, deathstars)
+    await policies.cilium('leaving', {
+      endpointSelector: { matchLabels: { class: 'tiefighter' } },
+      egress: [{ toEndpoints: [{ matchLabels: { class: 'deathstar' } }], toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'POST' }] } }] }],
+    }, [tiefighter], 'egress')
+    const window = await monitor.during(async () => {
+      for (const { ip } of deathstars) expect.soft(await tiefighter.request(ip, { ...landing, timeoutMs: 3000 })).not.toMatchObject({ reply: landed })
+    })
+    for (const to of deathstars) expect.soft(window).toContainDrop({ reason: DENIED, to, protocol: 'tcp', dstPort: DEATHSTAR_PORT, node: to.node })
+  })
 })
 
 describe('a policy for requests that cannot be', needs('agent:http-policy', 'agent:policy-cli', 'node:exec', 'own-agent'), () => {
