@@ -128,7 +128,7 @@ describe('services by IPv6', needs('agent:ipv6', 'agent:services', 'agent:ipv6-s
       for (const node of nodes) {
         const near = pods.servers.find((pod) => pod.node === node.name) ?? expect.fail(`no server on ${node.name}`)
         const target = { ...service, name: `node port of ${node.name}`, ip: await hostAddress(node, near) }
-        for (const client of [pods.client1.v6, pods.client2.v6, ...nodes]) await expect.soft(client).toReachAll(target, { protocol: 'tcp', port: service.nodePort, times })
+        await Promise.all([pods.client1.v6, pods.client2.v6, ...nodes].map((client) => expect.soft(client).toReachAll(target, { protocol: 'tcp', port: service.nodePort, times })))
       }
     } finally {
       await services.remove(service)

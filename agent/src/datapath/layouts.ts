@@ -1,5 +1,5 @@
 /** The structures of agent/bpf/lib/maps.h, byte for byte. Addresses and ports are in network order, everything else in the host's. */
-import { addressBytes, ipv4Bytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
+import { addressBytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
 import type { ConntrackEntry, PolicyAllow, Protocol, ProxyOrigin, Socket } from './types.ts'
 
 const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58 }
