@@ -14,11 +14,18 @@
 #define PROXY_NET_MASK bpf_htonl(0xffffc000)
 #define PROXY_NET_HOST_BITS 14
 
-/* Marks of what the proxy sends on, to a server in a client's name: agent/src/datapath/proxy.ts. */
-#define PROXY_MARK 0xfa000000
-#define PROXY_MARK_MASK 0xfe000000
-#define PROXY_MARK_EGRESS 0x01000000
-#define PROXY_MARK_IDENTITY 0x00ffffff
+/*
+ * Marks of what the proxy sends on, to a server in a client's name: agent/src/datapath/proxy.ts. Bits 14 and 15 are Kubernetes' (kubelet's firewall drops
+ * what has the latter), so the identity's 24 bits go round them.
+ */
+#define PROXY_MARK 0xf8000000
+#define PROXY_MARK_MASK 0xf8000000
+#define PROXY_MARK_EGRESS 0x04000000
+
+static __always_inline __u32 marked_identity(__u32 mark)
+{
+	return (mark & 0x3fff) | (mark >> 2 & 0xffc000);
+}
 
 static __always_inline __be32 proxy_address(__be32 daddr)
 {

@@ -14,7 +14,9 @@ const AF_INET = 2, AF_INET6 = 10, SOCK_STREAM = 1, SOCK_NONBLOCK = 0o4000, SOCK_
 const SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_BINDTODEVICE = 25, SO_MARK = 36
 const IPPROTO_TCP = 6, TCP_SYNCNT = 7, IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26
 /** PROXY_MARK in agent/bpf/lib/proxy.h. */
-const MARK = { ingress: 0xfa000000, egress: 0xfb000000 } as const
+const MARK = { ingress: 0xf8000000, egress: 0xfc000000 } as const
+/** In whose name the proxy sends. Bits 14 and 15 stay clear: they are Kubernetes', and kubelet has packets with the latter dropped. */
+export const markOf = (identity: number, direction: 'ingress' | 'egress'): number => (MARK[direction] | (identity & 0xffc000) << 2 | (identity & 0x3fff)) >>> 0
 /** SYNs that are sent again: three take 15 s. */
 const SYN_RETRIES = 3
 
@@ -63,7 +65,7 @@ export function listenOn(device: string | undefined, port: number, six = false):
 export function connectMarked(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket {
   const to = address(server)
   const fd = withSocket(`connecting to ${hostPort(server.ip, server.port)}`, isIPv6(server.ip), (fd, must) => {
-    must(setsockopt(fd, SOL_SOCKET, SO_MARK, int((MARK[direction] | identity) >>> 0), 4))
+    must(setsockopt(fd, SOL_SOCKET, SO_MARK, int(markOf(identity, direction)), 4))
     must(setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, int(SYN_RETRIES), 4))
     must(connect(fd, to, to.length), os.constants.errno.EINPROGRESS)
   })
