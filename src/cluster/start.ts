@@ -94,6 +94,6 @@ function clusterOf(machines: readonly Machine[], controlPlane: ControlPlane, ctx
 function handleOf({ kubernetes, kubeconfig }: ControlPlane, machines: readonly Machine[]): ClusterHandle {
   return {
     kubeconfig, kubectl: join(kubernetes.bin, 'kubectl'), version: kubernetes.version, nodes: machines.map(({ handle }) => handle),
-    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, nodeApi: addresses.nodeApi,
+    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, dns: addresses.dns, nodeApi: addresses.nodeApi,
   }
 }
