@@ -103,7 +103,7 @@ __section("tail/9") int from_host6(struct __sk_buff *skb)
 		point = TRACE_FROM_PROXY;
 		source = skb->mark & PROXY_MARK_EGRESS ? 0 : CB_PROXIED;
 #ifndef FAULT_L7_FORGETS_IDENTITY
-		identity = marked_identity(skb->mark);
+		identity = identity_of_mark(skb->mark);
 #endif
 	}
 	start_flow(skb, source, identity);

@@ -6,6 +6,7 @@ export const clusterNeeds = {
   'node:features': 'what the kernel of each node can do, tried there',
   'node:ssh-server': 'a server on each node that greets on port 22',
   'dual-stack': 'services with cluster IPs of IPv6',
+  'dns-address': 'the address that pods ask for names, with nothing there yet',
   'own-agent': 'an agent whose installation may be changed',
 } as const
 

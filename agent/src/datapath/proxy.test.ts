@@ -1,14 +1,11 @@
 import { expect, test } from 'vitest'
-import { markOf } from './proxy.ts'
+import { proxyMark } from './proxy.ts'
 
-test('marks keep identities apart and leave Kubernetes its bits', () => {
-  const KUBERNETES = 0xc000
-  const identities = [0, 1, 2, 255, 0x3fff, 0x4000, 0x8000, 0xffff, 47_347, 65_536, 0xffffff]
-  for (const direction of ['ingress', 'egress'] as const) {
-    const marks = identities.map((identity) => markOf(identity, direction))
-    expect(marks.filter((mark) => (mark & KUBERNETES) !== 0)).toEqual([])
-    // As agent/bpf/lib/proxy.h reads them.
-    expect(marks.map((mark) => ((mark & 0x3fff) | ((mark >>> 2) & 0xffc000)))).toEqual(identities)
-    expect(new Set(marks.map((mark) => (mark & 0xfc000000) >>> 0))).toEqual(new Set([direction === 'egress' ? 0xfc000000 : 0xf8000000]))
-  }
+test('a mark is laid out as Cilium lays it out', () => {
+  expect(proxyMark(33067, 'ingress')).toBe(0x812b0a00)
+  expect(proxyMark(0x123456, 'egress')).toBe(0x34560b12)
+})
+
+test('no identity sets the bits that kubelet\'s rules look at', () => {
+  for (let identity = 0; identity < 1 << 24; identity += 251) if ((proxyMark(identity, 'egress') & 0xf000) !== 0) expect.fail(`identity ${identity}`)
 })
