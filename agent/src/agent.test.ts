@@ -159,7 +159,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
 
   it('have services of both families, of the second one by EndpointSlices', async () => {
     const path = '/api/v1/namespaces/default/services'
-    await kube.create(path, { metadata: { name: 'dual' }, spec: { clusterIPs: ['10.96.0.78', 'fd96::78'], ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'], type: 'NodePort', ports: [{ port: 80, nodePort: 30078 }] } })
+    await kube.create(path, { metadata: { name: 'dual' }, spec: { clusterIP: '10.96.0.78', clusterIPs: ['10.96.0.78', 'fd96::78'], ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'], type: 'NodePort', ports: [{ port: 80, nodePort: 30078 }] } })
     await kube.create('/api/v1/namespaces/default/endpoints', { metadata: { name: 'dual' }, subsets: [{ addresses: [{ ip: '10.244.1.2' }], ports: [{ port: 8080 }] }] })
     await kube.create('/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices', {
       metadata: { name: 'dual-1', labels: { 'kubernetes.io/service-name': 'dual' } }, addressType: 'IPv6', endpoints: [{ addresses: ['f00d::af4:100:0:2'], conditions: { ready: true } }], ports: [{ name: '', port: 8080, protocol: 'TCP' }],

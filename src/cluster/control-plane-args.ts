@@ -23,7 +23,7 @@ const admissionOff = ['DefaultStorageClass', 'StorageObjectInUseProtection', 'Pe
 const controllersOff = ['attachdetach', 'bootstrapsigner', 'cronjob', 'horizontalpodautoscaling', 'persistentvolume-binder', 'persistentvolume-expander', 'pv-protection', 'pvc-protection', 'tokencleaner', 'ttl-after-finished', 'service', 'route', 'cloud-node-lifecycle']
 
 /** Whether services can have cluster IPs of both families. Before 1.20 they had fields for it that nobody speaks any more. */
-export const isDualStack = (minor: number): boolean => minor >= 20
+const isDualStack = (minor: number): boolean => minor >= 20
 
 /** Of the API server and the controller manager, which chooses the family of endpoints. The gate is off before 1.21, and gone after 1.24. kubelet needs none: it tells of every address that CNI gave. */
 const dualStackGate = (minor: number): string[] => (minor === 20 ? ['IPv6DualStack=true'] : [])
