@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
  * The programs of IPv6, part of lash.c. They are reached by tail calls from those that are attached, so that what IPv4 runs through is as
- * long as it would be without them. egress6 decides and send6 acts, deliver6 decides and reverse6 translates: whole, each of the two is
- * more than 4.9's verifier goes through.
+ * long as it would be without them. egress6 decides and send6 acts, deliver6 decides and reverse6 translates: IPv6's headers have a verifier
+ * go through everything behind them several times, so that what comes in turn is better in programs of its own.
  *
  *   from_container ─→ from_container6 ─→ lb6 ─→ identify6 ─→ egress6 ─→ send6 ─┬→ deliver6 ─→ reverse6 ─→ a pod here
  *   from_host ──────→ from_host6 ────────↗                                     ├→ to_stack6 ─→ this host, or the world

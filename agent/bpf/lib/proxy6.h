@@ -8,7 +8,7 @@
 #include "nat6.h"
 #include "proxy.h"
 
-/* Prefixes of 98 bits: PROXY_SERVERS6 in agent/src/datapath/proxy.ts. */
+/* Prefixes of 98 bits; the servers' is proxyPrefix6 in agent/src/datapath/devices.ts. */
 enum { PROXY_SERVERS = 0x40000000, PROXY_CLIENTS = 0x80000000, PROXY_KIND = 0xc0000000 };
 
 static __always_inline __be32 proxy_number(__u32 kind, const struct in6 *address)
