@@ -126,6 +126,7 @@ async function lacksOf(cluster: Nodes, pods: NodePods, features: readonly Featur
   const silent = nothing.length ? [] : await withoutSshServer(cluster)
   return {
     wire: noSwitch,
+    etcd: 'the etcd is somebody else\'s',
     'own-agent': 'the agent is somebody else\'s',
     ...(noSsh.length ? { 'node:exec': `no SSH to ${named(noSsh)} (--ssh-config)` } : {}),
     ...(nothing.length ? { 'node:network': `no SSH to ${named(nothing)}, and no pod of ours there: ${pods.refused}`, 'node:ssh-server': 'nobody could look' } : {}),
