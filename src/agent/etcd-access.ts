@@ -44,7 +44,8 @@ cert-file: ${secretsPath}/etcd-client-crt
 `
 
 function etcdSecret({ ca, client }: AgentEtcd, namespace: string | undefined): KubeObject {
-  const data = Object.fromEntries([['etcd-ca', ca], ['etcd-client-key', client.key], ['etcd-client-crt', client.cert]].map(([key, file]) => [key, readFileSync(file!).toString('base64')]))
+  const base64 = (file: string): string => readFileSync(file).toString('base64')
+  const data = { 'etcd-ca': base64(ca), 'etcd-client-key': base64(client.key), 'etcd-client-crt': base64(client.cert) }
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name: secretName, ...(namespace === undefined ? {} : { namespace }) }, type: 'Opaque', data }
 }
 

@@ -54,9 +54,10 @@ export const op = {
 /** A transaction's outcome: the revision it made or saw, and for each range that it asked for the first value found. */
 export interface TxnResult { succeeded: boolean; revision: string; found: (string | undefined)[] }
 
+type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>
+
 /** Requests are made once: who asks knows best when to ask again. The default of etcd3 is three tries at once, then none for five seconds. */
-const once: NonNullable<NonNullable<IOptions['faultHandling']>['global']> = {
-  _altReturn: undefined as never,
+const once: Omit<Policy, '_altReturn'> = {
   onSuccess: () => ({ dispose: () => undefined }), onFailure: () => ({ dispose: () => undefined }),
   execute: async (run) => run({ signal: new AbortController().signal }),
 }
@@ -82,7 +83,7 @@ export class Kvstore {
     const to = (hosts: string[]): Etcd3 => new Client({
       hosts, ...(ca === undefined ? {} : { credentials: { rootCertificate: ca, ...(identity === undefined ? {} : { privateKey: identity.key, certChain: identity.cert }) } }),
       defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + answerMs }),
-      faultHandling: { global: once, host: () => once },
+      faultHandling: { global: once as Policy, host: () => once as Policy },
       // Only an unanswered ping tells when a node is cut off; etcd takes one every 5 s at most.
       grpcOptions: { 'grpc.keepalive_time_ms': 15_000, 'grpc.keepalive_timeout_ms': 10_000, 'grpc.initial_reconnect_backoff_ms': 200, 'grpc.max_reconnect_backoff_ms': 2_000 },
     })

@@ -49,7 +49,7 @@ describe.skipIf(!etcdAvailable())('agents that share an etcd', { timeout: 60_000
 
   it('give the same labels one identity, even at the same time, and lay it out as Cilium does', async () => {
     const all = await Promise.all([one!.state.allocate(app('a')), two!.state.allocate(app('a')), one!.state.allocate(app('b')), two!.state.allocate([...app('a')].reverse()), one!.state.allocate(app('a'))])
-    const [a, , b] = all as [number, number, number]
+    const [a, , b] = all
     expect(all).toEqual([a, a, b, a, a])
     expect(a).not.toBe(b)
     expect(a).toBeGreaterThanOrEqual(256)
