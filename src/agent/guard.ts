@@ -32,10 +32,9 @@ export function guarded(driver: AgentDriver, spec: string): AgentDriver {
     prepareImages: async (ctx, options, kubernetes) => own.parsed('prepareImages', imagesSchema, await own.wait('prepareImages', ctx.signal, () => driver.prepareImages(ctx, options, kubernetes))),
     plan: async (cluster, ctx, options) => {
       const made = own.parsed('plan', planSchema, await own.wait('plan', ctx.signal, () => driver.plan(cluster, ctx, options))) as InstallPlan
-      const { refine } = made
       return {
         ...made, handle: handleOf('plan', made.handle),
-        ...(refine ? { refine: async (exec) => handleOf('refine', await own.wait('refine', ctx.signal, () => refine.call(made, exec))) } : {}),
+        ...(made.refine ? { refine: async (exec) => handleOf('refine', await own.wait('refine', ctx.signal, () => made.refine!(exec))) } : {}),
       }
     },
     ...(driver.check ? { check: (options) => own.run('check', () => driver.check!(options)) } : {}),
@@ -43,8 +42,7 @@ export function guarded(driver: AgentDriver, spec: string): AgentDriver {
     ...(driver.find ? {
       find: (options): FoundAgent => {
         const found = own.parsed('find', foundSchema, own.run('find', () => driver.find!(options))) as FoundAgent
-        const { ask } = found
-        return { handle: handleOf('find', found.handle), ...(ask ? { ask: async (run) => handleOf('ask', await own.wait('ask', undefined, () => ask.call(found, run))) } : {}) }
+        return { handle: handleOf('find', found.handle), ...(found.ask ? { ask: async (run) => handleOf('ask', await own.wait('ask', undefined, () => found.ask!(run))) } : {}) }
       },
     } : {}),
   }
@@ -106,7 +104,7 @@ class OwnCode {
   #failed(phase: string, cause: unknown): KernelbedError {
     const told = cause instanceof KernelbedError
     const [message, ...more] = told ? [] : (cause instanceof Error ? cause.message : String(cause)).split('\n')
-    const details = [...more, ...placeOf(cause, this.#spec)].join('\n')
+    const details = [...more.filter((line) => line.trim() !== ''), ...placeOf(cause, this.#spec)].join('\n')
     return new KernelbedError(`the driver ${this.#spec} failed in ${phase}${message === undefined ? '' : `: ${message}`}`, {
       blame: 'agent', ...(details === '' ? {} : { details }), ...(told ? { cause } : {}),
       hint: `${phase} is the driver's own code (docs/agents.md); ${['find', 'ask'].includes(phase) ? 'nothing was changed' : 'what it had made is removed with the run'}`,

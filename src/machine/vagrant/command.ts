@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { CommandError, runCommand, type CommandOptions, type CommandResult } from '../../core/command.ts'
 import { KernelbedError } from '../../core/errors.ts'
-import { searchPath } from '../../image/host-tools.ts'
+import { hasProgram, searchPath } from '../../image/host-tools.ts'
 
 /** The project's folder, which has the Vagrantfile. */
 const vagrantfileDir = join(import.meta.dirname, '..', '..', '..')
@@ -38,4 +38,10 @@ export async function assertPlugin(env: Readonly<Record<string, string>>, signal
   if (existsSync('/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json')) return
   const { stdout } = await vagrant(['plugin', 'list'], env, { signal })
   if (!/^vagrant-libvirt\b/m.test(stdout)) throw new KernelbedError('vagrant has no plugin for libvirt', { blame: 'host', details: stdout, hint: 'vagrant plugin install vagrant-libvirt, or on Debian, as root: apt-get install -y --no-install-recommends vagrant-libvirt' })
+}
+
+/** Throws a KernelbedError where VirtualBox is not installed: Vagrant would say so only after the box is made. */
+export function assertVirtualBox(has: (program: string) => boolean = hasProgram): void {
+  if (has('VBoxManage')) return
+  throw new KernelbedError('VirtualBox is not installed: there is no program VBoxManage', { blame: 'host', hint: "install VirtualBox (Debian has no package of it) and put VBoxManage into PATH, or use libvirt: `vagrant up` without VAGRANT_DEFAULT_PROVIDER and --provider" })
 }
