@@ -6,7 +6,7 @@ import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import type { AgentDriver, AgentOptions, SeededFault } from './driver.ts'
 import { cilium } from './cilium.ts'
-import { guarded, loadOwn } from './guard.ts'
+import { guarded, loadOwn, placeOf } from './guard.ts'
 import { lash } from './lash.ts'
 import { plainCni } from './plain-cni.ts'
 
@@ -51,7 +51,7 @@ async function fromFile(path: string, spec: string): Promise<AgentDriver> {
   try {
     loaded = await loadOwn(spec, () => import(pathToFileURL(path).href)) as typeof loaded
   } catch (error) {
-    throw usageError(`--agent ${spec} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, hint)
+    throw usageError([`--agent ${spec} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, ...placeOf(error, spec)].join(' '), hint)
   }
   if (loaded.default === undefined) throw usageError(`--agent ${spec} has no default export`, hint)
   const checked = driverSchema.safeParse(loaded.default)

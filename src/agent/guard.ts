@@ -112,11 +112,11 @@ class OwnCode {
   }
 }
 
-/** Where in the driver's file an error came up: `at my-driver.ts:12:9`. */
-function placeOf(cause: unknown, spec: string): string[] {
+/** Where in the driver's file an error came up: `at my-driver.ts:12:9`; nothing where that is not known. */
+export function placeOf(cause: unknown, spec: string): string[] {
   const name = spec.split('/').at(-1) ?? spec
   const line = cause instanceof Error && !(cause instanceof KernelbedError) ? cause.stack?.split('\n').find((each) => each.includes(`/${name}:`)) : undefined
-  const place = line === undefined ? undefined : /:(\d+:\d+)\)?$/.exec(line)?.[1]
+  const place = line === undefined ? undefined : /:(\d+(:\d+)?)\)?$/.exec(line)?.[1]
   return place === undefined ? [] : [`at ${name}:${place}`]
 }
 

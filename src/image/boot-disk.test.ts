@@ -115,7 +115,7 @@ describe('the descriptor of a virtual machine', () => {
     const items = [...text.matchAll(/<Item>(.*?)<\/Item>/gs)].map(([, item = '']) => new Map([...item.matchAll(/<rasd:(\w+)>(.*?)<\//g)].map(([, name, value]) => [name, value])))
     const disk = items.find((item) => item.get('ResourceType') === '17')!
     expect(disk.get('HostResource')).toBe('/disk/vmdisk1')
-    expect(items.find((item) => item.get('InstanceID') === disk.get('Parent')))!.get('ResourceSubType')).toBe('PIIX4')
+    expect(items.find((item) => item.get('InstanceID') === disk.get('Parent'))!.get('ResourceSubType')).toBe('PIIX4')
     expect(items.map((item) => item.get('InstanceID'))).toEqual(['1', '2', '3', '4', '5'])
   })
 
