@@ -6,7 +6,7 @@ import type { Context } from '../core/context.ts'
 import { usageError } from '../core/errors.ts'
 import { ensureBootFiles, ensureBox, ensureGuestImage, ensureHostTools, ensureKubernetes, ensureVirtualBoxBox, type Box } from '../image/index.ts'
 import { checkKernelSpec, resolveKernel, type Kernel } from '../kernels/index.ts'
-import { assertVirtualBox, chooseAccel, newEd25519Key, planMachines, planVirtualBox, runKey, sessionDaemon, sessionIn, type Accel, type VagrantPlan, type VirtualBoxPlan } from '../machine/index.ts'
+import { assertLibvirt, assertVirtualBox, chooseAccel, newEd25519Key, planMachines, planVirtualBox, runKey, sessionDaemon, sessionIn, type Accel, type VagrantPlan, type VirtualBoxPlan } from '../machine/index.ts'
 import { parseFlags } from './flags.ts'
 import { projectDir } from './places.ts'
 import { inSession } from './session.ts'
@@ -55,6 +55,7 @@ export async function box(argv: readonly string[]): Promise<number> {
   }
   // Vagrant would notice only when the box, which takes minutes, is made.
   if (machines !== undefined && provider === 'virtualbox') assertVirtualBox()
+  if (machines !== undefined && provider === 'libvirt' && process.getuid?.() !== 0) assertLibvirt(usersUri())
   return inSession(async ({ ctx }) => {
     if (machines === undefined) process.stdout.write(`${(await boxOf(kernel, provider, ctx)).file}\n`)
     else write(machines, await (provider === 'virtualbox' ? virtualBoxByHand : libvirtByHand)(asked, dirname(resolve(machines)), ctx))
@@ -103,9 +104,11 @@ async function virtualBoxByHand(asked: ByHand, dir: string, ctx: Context): Promi
   return planVirtualBox(specs.map((spec) => ({ ...spec, cpus: asked.cpus ?? 2 })), prefix)
 }
 
+const usersUri = (): string => process.env['LIBVIRT_DEFAULT_URI'] ?? 'qemu:///session'
+
 /** A user has a session of libvirt's; for root, who has none, there is one in the cache that the Vagrantfile starts. */
 function libvirtOf({ cache }: Context): { readonly uri: string; readonly owner?: number; readonly pool?: string; readonly daemon?: object } {
-  if (process.getuid?.() !== 0) return { uri: process.env['LIBVIRT_DEFAULT_URI'] ?? 'qemu:///session' }
+  if (process.getuid?.() !== 0) return { uri: usersUri() }
   const { env, socket, ...session } = sessionIn(join(cache, 'lv'))
   const pool = join(cache, 'lv', 'disks')
   mkdirSync(pool, { recursive: true })

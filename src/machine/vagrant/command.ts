@@ -34,8 +34,8 @@ export async function vagrant(args: readonly string[], env: Readonly<Record<stri
 }
 
 /** Throws a KernelbedError with the command to run when a Vagrant that is not Debian's, whose packages are looked for elsewhere, has no plugin for libvirt. */
-export async function assertPlugin(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
-  if (existsSync('/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json')) return
+export async function assertPlugin(env: Readonly<Record<string, string>>, signal: AbortSignal, debians = existsSync('/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json')): Promise<void> {
+  if (debians) return
   const { stdout } = await vagrant(['plugin', 'list'], env, { signal })
   if (!/^vagrant-libvirt\b/m.test(stdout)) throw new KernelbedError('vagrant has no plugin for libvirt', { blame: 'host', details: stdout, hint: 'vagrant plugin install vagrant-libvirt, or on Debian, as root: apt-get install -y --no-install-recommends vagrant-libvirt' })
 }
