@@ -7,8 +7,8 @@ import { waitFor } from '../core/wait.ts'
 import { agentPods, statesOf } from './pods.ts'
 import type { AgentHandle } from './types.ts'
 
-/** Restarts after which waiting longer is of no use: what the agent prints when it ends says more than a deadline. */
-const tooManyRestarts = 3
+/** Restarts after which waiting longer is of no use: what the agent prints when it ends says more than a deadline. Kubelet's pauses between them double from 10 s on. */
+const tooManyRestarts = ({ patience = 1 }: AgentHandle): number => (patience > 1 ? 5 : 3)
 
 /** Objects become pods within seconds, however slow what then runs in them is. */
 const firstPodMs = 60_000
@@ -24,7 +24,7 @@ export async function waitAgentReady(cluster: StartedCluster, agent: AgentHandle
     const pods = await list()
     if (pods.length === 0 && performance.now() - start > firstPodMs) throw await noPods(cluster.handle, agent)
     assertContainer(pods, agent)
-    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts * (agent.patience ?? 1))
+    const crashing = pods.find((pod) => (statusOf(pod, agent)?.restartCount ?? 0) >= tooManyRestarts(agent))
     if (crashing) throw new KernelbedError(`${agent.driver} keeps ending on ${crashing.spec?.nodeName}: ${describe(crashing, agent)}`, { blame: 'agent', hint, details: await agentEvidence(cluster.handle, agent, [crashing]) })
     const waiting = cluster.handle.nodes.map(({ name }) => name).filter((name) => !isReady(pods.find(({ spec }) => spec?.nodeName === name)))
     if (waiting.length === 0) return { done: undefined }

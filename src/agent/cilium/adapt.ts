@@ -204,9 +204,10 @@ function setVariables(container: V1Container, values: Readonly<Record<string, st
   container.env = [...others, ...Object.entries(values).map(([name, value]) => ({ name, value }))]
 }
 
-/** `cilium status` takes seconds on an emulated processor, and Kubernetes 1.20 began to hold probes to their one second. */
+/** `cilium status` takes seconds on an emulated processor, too much of it to be run every five, and Kubernetes 1.20 began to hold probes to their one second. */
 function slow(probe: V1Probe | undefined): void {
   if (!probe) return
+  if (probe.exec) probe.periodSeconds = Math.max(15, probe.periodSeconds ?? 10)
   probe.timeoutSeconds = Math.max(30, probe.timeoutSeconds ?? 1)
   probe.failureThreshold = Math.max(10, probe.failureThreshold ?? 3)
 }

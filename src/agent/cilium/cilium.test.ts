@@ -77,7 +77,7 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
 
   it('are scheduled on nodes that are not Ready, and not killed for being slow', () => {
     expect(pod.tolerations).toContainEqual({ operator: 'Exists' })
-    expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30 })
+    expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30, periodSeconds: 15 })
     expect(container.livenessProbe).toMatchObject({ timeoutSeconds: 30, initialDelaySeconds: 600 })
   })
 
