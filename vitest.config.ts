@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -18,6 +19,8 @@ export default defineConfig({
           include: ['src/**/*.test.ts', 'agent/**/*.test.ts', 'kernels/**/*.test.ts', 'fixtures/**/*.test.ts', 'scripts/**/*.test.ts'],
           exclude: ['**/*.integration.test.ts', '**/node_modules/**'],
           testTimeout: 30_000,
+          // Many tests start the command line in a process of its own: compiled once, not each time.
+          env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/node-compile') },
         },
       },
       {

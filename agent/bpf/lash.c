@@ -151,7 +151,7 @@ __section("tc/from_host") int from_host(struct __sk_buff *skb)
 	identity = host_identity(skb, config);
 	if (sent_by_proxy(skb)) {
 		point = TRACE_FROM_PROXY;
-		identity = skb->mark & PROXY_MARK_IDENTITY;
+		identity = identity_of_mark(skb->mark);
 		source = skb->mark & PROXY_MARK_EGRESS ? 0 : CB_PROXIED;
 	}
 #ifdef FAULT_L7_FORGETS_IDENTITY

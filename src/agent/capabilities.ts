@@ -8,6 +8,7 @@ export const capabilities = {
   monitor: 'it prints an event for what its datapath does with a packet',
   'network-policy': 'it enforces NetworkPolicy',
   'cilium-network-policy': 'it enforces CiliumNetworkPolicy',
+  'fqdn-policy': 'its policy knows names (`toFQDNs`, `matchName`), and it asks for their addresses itself',
   'http-policy': 'it decides on HTTP requests, answers 403 to those that policy denies, and its monitor prints them',
   'policy-cli': 'its command line imports, validates, traces and deletes rules',
   'policy-status': 'the status of a CiliumNetworkPolicy says of each node whether it is enforced, or why not',

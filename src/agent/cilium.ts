@@ -145,7 +145,7 @@ function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>
   return {
     version: version.text, namespace: adapted.namespace, selector: adapted.selector, container: adapted.container, cli: [atLeast(version, '1.15') ? 'cilium-dbg' : 'cilium'],
     capabilities: {
-      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces, 'http-policy': atLeast(version, '1.1') ? enforces : 'its monitor is read as text, of drops and traces only',
+      endpoints: true, identities: true, monitor: true, 'network-policy': enforces, 'cilium-network-policy': enforces, 'fqdn-policy': !atLeast(version, '1.2') ? 'toFQDNs came with 1.2' : atLeast(version, '1.4') ? 'from 1.4 on it learns names from the questions of pods, and does not ask itself' : enforces, 'http-policy': atLeast(version, '1.1') ? enforces : 'its monitor is read as text, of drops and traces only',
       'policy-cli': atLeast(version, '1.15') ? 'its command line traces policies no more since 1.15' : true,
       'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
       'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,

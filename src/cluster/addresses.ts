@@ -8,6 +8,8 @@ export const addresses = {
   serviceCidr: '10.96.0.0/16',
   /** The `kubernetes` service: first address of the service CIDR. */
   kubernetesService: '10.96.0.1',
+  /** What kubelet tells pods of the name service; a server is there when somebody makes the service. */
+  dns: '10.96.0.10',
   clusterDomain: 'cluster.local',
   kubeletPort: 10250,
 } as const

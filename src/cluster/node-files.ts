@@ -67,10 +67,10 @@ export function kubeletConfig(minor: number): object {
     authorization: { mode: 'Webhook', webhook: { cacheAuthorizedTTL: '10m' } },
     tlsCertFile: '/etc/kubernetes/kubelet.crt', tlsPrivateKeyFile: '/etc/kubernetes/kubelet.key', rotateCertificates: false,
     cgroupDriver: 'cgroupfs', cgroupsPerQOS: false, enforceNodeAllocatable: [], cpuManagerPolicy: 'none', cpuCFSQuota: false, failSwapOn: false,
-    clusterDomain: addresses.clusterDomain, clusterDNS: [], resolvConf: '',
+    clusterDomain: addresses.clusterDomain, clusterDNS: [addresses.dns], resolvConf: '',
     evictionHard: {}, imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99, volumeStatsAggPeriod: '1h',
     containerLogMaxSize: '50Mi', serializeImagePulls: false, maxPods: 60,
-    nodeStatusUpdateFrequency: '2s', nodeStatusReportFrequency: '1m', nodeLeaseDurationSeconds: 20, syncFrequency: '10s', fileCheckFrequency: '1h',
+    nodeStatusUpdateFrequency: '2s', nodeStatusReportFrequency: '1m', nodeLeaseDurationSeconds: 8, syncFrequency: '10s', fileCheckFrequency: '1h',
     kubeAPIQPS: 100, kubeAPIBurst: 200, eventRecordQPS: 100, eventBurst: 200, registryPullQPS: 0,
     ...(minor < 25 ? { featureGates: { LocalStorageCapacityIsolation: false } } : { localStorageCapacityIsolation: false }),
   }

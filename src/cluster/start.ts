@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
 import type { Kubernetes } from '../image/types.ts'
+import { thawMachine } from '../machine/index.ts'
 import type { Machine } from '../machine/types.ts'
 import { addresses } from './addresses.ts'
 import type { Api } from './api.ts'
@@ -44,7 +45,7 @@ export interface RestoredClusterSpec {
   readonly kubernetes: Kubernetes
   /** Folder that saveControlPlane filled. */
   readonly saved: string
-  /** Restores the machines. Aborted by the context that it is given. */
+  /** Restores the machines, whose processes stand still (restoreMachine). Aborted by the context that it is given. */
   readonly machines: (ctx: Context) => readonly Promise<Machine>[]
 }
 
@@ -64,6 +65,7 @@ export async function restoreCluster({ kubernetes, saved, machines }: RestoredCl
   })
   const joining = linking.map(async (linked) => {
     const [machine, plane] = await Promise.all([linked, starting])
+    await thawMachine(machine, attempt)
     await rejoinNode(machine, plane, since, attempt)
     return machine
   })
@@ -94,6 +96,6 @@ function clusterOf(machines: readonly Machine[], controlPlane: ControlPlane, ctx
 function handleOf({ kubernetes, kubeconfig }: ControlPlane, machines: readonly Machine[]): ClusterHandle {
   return {
     kubeconfig, kubectl: join(kubernetes.bin, 'kubectl'), version: kubernetes.version, nodes: machines.map(({ handle }) => handle),
-    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, nodeApi: addresses.nodeApi,
+    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, dns: addresses.dns, nodeApi: addresses.nodeApi,
   }
 }

@@ -35,6 +35,8 @@ export interface ClusterHandle {
   /** Empty where a foreign cluster does not say. */
   readonly podCidr: string
   readonly serviceCidr: string
+  /** Address of name service that kubelet tells pods; nothing is there until a suite makes it. Absent where it is somebody else's. */
+  readonly dns?: string
   /** API server as nodes see it. */
   readonly nodeApi: { readonly host: string; readonly port: number }
 }

@@ -15,13 +15,25 @@ import { loadState, openQmp, saveState } from './qmp.ts'
 import { connectSsh } from './ssh-connect.ts'
 import { SshSession } from './ssh-session.ts'
 import { overlays } from './storage.ts'
-import type { Accel, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
+import type { Accel, Machine, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
 
 /** A saved machine: a folder with its memory and devices (`state`), disks' overlays, console, and `machine.json`. */
 const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), z.number()) })
 
-/** Stops the machines at one moment, as near as their control sockets allow, so that none sees another go. */
+/**
+ * Signals every process of the machine but init, SSH's and this shell. Threads of the kernel have no program.
+ * What is frozen takes no processor time from SSH and the control plane while these come back, nor finds them gone.
+ */
+export const signalProcesses = (signal: 'STOP' | 'CONT'): string => `for d in /proc/[0-9]*; do
+  p=\${d#/proc/}
+  if [ "$p" = 1 ] || [ "$p" = $$ ] || ! [ -e "$d/exe" ]; then continue; fi
+  read -r name < "$d/comm" || continue
+  [ "$name" = dropbear ] || kill -${signal} "$p" 2> /dev/null || true
+done`
+
+/** Freezes the machines' processes, then stops the machines at one moment, as near as their control sockets allow. */
 export async function pauseMachines(machines: readonly StartedMachine[], ctx: Context): Promise<void> {
+  await Promise.all(machines.map((machine) => machine.exec(signalProcesses('STOP'), { signal: ctx.signal })))
   await Promise.all(machines.map(async ({ handle }) => {
     const qmp = await openQmp(qemuOf(handle).qmpSocket, () => undefined, ctx.signal)
     await qmp.execute('stop').finally(() => qmp.close())
@@ -40,6 +52,11 @@ export async function saveMachine(machine: StartedMachine, dir: string, ctx: Con
   copyFileSync(join(ctx.dir, 'ssh', 'id_ed25519'), join(dir, 'id_ed25519'))
   const files = Object.fromEntries(['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
   writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: handle.name, files }))
+}
+
+/** Lets the processes of a restored machine go on, with the time of day. */
+export async function thawMachine(machine: Machine, ctx: Context): Promise<void> {
+  await machine.exec(`date -u -s @${(Date.now() / 1000).toFixed(3)} > /dev/null\n${signalProcesses('CONT')}`, { signal: ctx.signal })
 }
 
 /** Throws when a file of a saved machine is missing or has another length than it was saved with. */
@@ -61,8 +78,8 @@ function readJson(file: string): unknown {
 }
 
 /**
- * Starts a machine from a saved one (assertWhole), which stays as it is. The guest gets the time of day, randomness of its own and the run's SSH key, and connections of its earlier life are closed. Throws
- * KernelbedError when anything of it fails.
+ * Starts a machine from a saved one (assertWhole), which stays as it is. The guest gets randomness of its own and the run's SSH key, and connections of its earlier life are closed. All that ran there but SSH
+ * stands still until thawMachine. Throws KernelbedError when anything of it fails.
  */
 export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context): Promise<StartedMachine> {
   assertHostMemory([spec])
@@ -102,7 +119,6 @@ async function wake(ssh: MachineHandle['ssh'], saved: string, ctx: Context): Pro
   let errors = ''
   command.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
   command.stdin.end(`set -e
-date -u -s @${(Date.now() / 1000).toFixed(3)} > /dev/null
 echo ${randomBytes(64).toString('base64')} > /dev/urandom
 echo 'ssh-ed25519 ${runKey(ctx).publicBlob} kernelbed' > /root/.ssh/authorized_keys
 for p in $(pidof dropbear); do

@@ -127,6 +127,7 @@ async function lacksOf(cluster: Nodes, pods: NodePods, features: readonly Featur
   return {
     wire: noSwitch,
     'own-agent': 'the agent is somebody else\'s',
+    'dns-address': 'name service is the cluster\'s own',
     ...(noSsh.length ? { 'node:exec': `no SSH to ${named(noSsh)} (--ssh-config)` } : {}),
     ...(nothing.length ? { 'node:network': `no SSH to ${named(nothing)}, and no pod of ours there: ${pods.refused}`, 'node:ssh-server': 'nobody could look' } : {}),
     ...(silent.length ? { 'node:ssh-server': `none answered on ${named(silent)}` } : {}),

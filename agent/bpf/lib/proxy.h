@@ -14,11 +14,13 @@
 #define PROXY_NET_MASK bpf_htonl(0xffffc000)
 #define PROXY_NET_HOST_BITS 14
 
-/* Marks of what the proxy sends on, to a server in a client's name: agent/src/datapath/proxy.ts. */
-#define PROXY_MARK 0xfa000000
-#define PROXY_MARK_MASK 0xfe000000
-#define PROXY_MARK_EGRESS 0x01000000
-#define PROXY_MARK_IDENTITY 0x00ffffff
+/*
+ * Marks of what the proxy sends on, to a server in a client's name: agent/src/datapath/proxy.ts. Laid out as Cilium's: the identity's lower 16 bits
+ * above, its upper 8 below, and bits 12 to 15 left alone: kubelet's own iptables rules drop what has 0x8000 and masquerade what has 0x4000.
+ */
+#define PROXY_MARK 0x0a00
+#define PROXY_MARK_MASK 0x0e00
+#define PROXY_MARK_EGRESS 0x0100
 
 static __always_inline __be32 proxy_address(__be32 daddr)
 {
@@ -36,6 +38,11 @@ static __always_inline _Bool is_proxy_answer(struct __sk_buff *skb)
 static __always_inline _Bool sent_by_proxy(struct __sk_buff *skb)
 {
 	return !skb->ingress_ifindex && (skb->mark & PROXY_MARK_MASK) == PROXY_MARK;
+}
+
+static __always_inline __u32 identity_of_mark(__u32 mark)
+{
+	return (mark & 0xff) << 16 | mark >> 16;
 }
 
 /* Remembers whom the connection is for. 0, or a drop reason. */

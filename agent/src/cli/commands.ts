@@ -80,6 +80,9 @@ const policyMaps = async (parsed: ParsedFlags, path: string, text: (maps: tables
   return render(parsed, maps, (it) => text(it, labels))
 }
 
+const allPolicyMaps = (parsed: ParsedFlags): Promise<string> =>
+  policyMaps(parsed, '/v1/map/policy', (maps, labels) => maps.map((map) => `Endpoint ID: ${map.id}\n\n${tables.policyTable(map, labels)}\n`).join(''))
+
 const bpf: Group = {
   short: 'Direct access to local BPF maps',
   commands: {
@@ -103,8 +106,15 @@ const bpf: Group = {
     policy: {
       short: 'Manage policy related BPF maps',
       commands: {
-        get: { short: 'List contents of a policy BPF map', usage: '<endpoint id>', ...one, flags: { ...outputFlags, ...numeric }, run: (parsed) => policyMaps(parsed, `/v1/map/policy/${encodeURIComponent(parsed.args[0]!)}`, ([map], labels) => tables.policyTable(map!, labels)) },
-        list: { short: 'List contents of all policy BPF maps', flags: { ...outputFlags, ...numeric }, run: (parsed) => policyMaps(parsed, '/v1/map/policy', (maps, labels) => maps.map((map) => `Endpoint ID: ${map.id}\n\n${tables.policyTable(map, labels)}\n`).join('')) },
+        get: {
+          short: 'List contents of a policy BPF map', usage: '<endpoint id>', args: { max: 1 }, flags: { ...outputFlags, ...numeric, all: { type: 'bool', usage: 'Dump all policy maps' } },
+          run: (parsed) => {
+            if (isGiven(parsed, 'all')) return allPolicyMaps(parsed)
+            if (parsed.args[0] === undefined) throw new CommandError('Please provide endpoint ID or --all')
+            return policyMaps(parsed, `/v1/map/policy/${encodeURIComponent(parsed.args[0])}`, ([map], labels) => tables.policyTable(map!, labels))
+          },
+        },
+        list: { short: 'List contents of all policy BPF maps', flags: { ...outputFlags, ...numeric }, run: allPolicyMaps },
       },
     },
   },

@@ -13,7 +13,7 @@ const AF_INET = 2, SOCK_STREAM = 1, SOCK_NONBLOCK = 0o4000, SOCK_CLOEXEC = 0o200
 const SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_BINDTODEVICE = 25, SO_MARK = 36
 const IPPROTO_TCP = 6, TCP_SYNCNT = 7
 /** PROXY_MARK in agent/bpf/lib/proxy.h. */
-const MARK = { ingress: 0xfa000000, egress: 0xfb000000 } as const
+const MARK = { ingress: 0x0a00, egress: 0x0b00 } as const
 /** SYNs that are sent again: three take 15 s. */
 const SYN_RETRIES = 3
 
@@ -54,10 +54,13 @@ export function listenOn(device: string | undefined, port: number): number {
   })
 }
 
+/** Tells in whose name a connection is: `identity` (24 bits) around the magic number, bits 12 to 15 zero, which are kubelet's and kube-proxy's. */
+export const proxyMark = (identity: number, direction: 'ingress' | 'egress'): number => (((identity & 0xffff) << 16) | MARK[direction] | (identity >>> 16)) >>> 0
+
 /** Connects with a mark that tells the programs in whose name. Node sees the socket before it is connected: what is written waits, and a refusal is an error of it. */
 export function connectMarked(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket {
   const fd = withSocket(`connecting to ${server.ip}:${server.port}`, (fd, must) => {
-    must(setsockopt(fd, SOL_SOCKET, SO_MARK, int((MARK[direction] | identity) >>> 0), 4))
+    must(setsockopt(fd, SOL_SOCKET, SO_MARK, int(proxyMark(identity, direction)), 4))
     must(setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, int(SYN_RETRIES), 4))
     must(connect(fd, address(server), 16), os.constants.errno.EINPROGRESS)
   })

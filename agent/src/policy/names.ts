@@ -1,6 +1,7 @@
 import { promises as dns } from 'node:dns'
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import * as z from 'zod/mini'
+import { hasFault } from '../fault.ts'
 import { messageOf, type Logger } from '../log.ts'
 
 /** A name is asked for as often as Cilium 1.2 does; an address that it had counts for an hour more, as servers give out now these, now those of many. */
@@ -64,7 +65,7 @@ export class NamePoller {
     await this.#running
     this.#running = this.#ask()
     await this.#running
-    if (!this.#stopped && this.#names.size > 0) {
+    if (!this.#stopped && this.#names.size > 0 && !hasFault('names-asked-once')) {
       clearTimeout(this.#timer)
       this.#timer = setTimeout(() => void this.poll(), this.#deps.pollMs).unref()
     }

@@ -16,6 +16,8 @@ import type { HTTPRule } from '../policy/rule.ts'
 
 const bpf = path.join(import.meta.dirname, '../../bpf')
 const WEB = 8000
+/** An identity that has the bits of kubelet's marks. */
+const CLIENT = 0xc3f2
 /** In agent/bpf/lib/maps.h. */
 const CT_PROXY = 64
 const DENIED = { reply: '403 Access denied' }
@@ -37,7 +39,7 @@ async function world(objectFile: string): Promise<World> {
     const n1 = lab.node(1, objectFile), n2 = lab.node(2, objectFile)
     const outside = lab.wire(n1, n2)
     const [a1, a2] = [await n1.start(), await n2.start()]
-    const [client, near, far] = [await n1.addPod(10, 1010), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
+    const [client, near, far] = [await n1.addPod(10, CLIENT), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
     await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
     for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
     await a1.call('upsertIPCache', n2.config.routerIPv4, { identity: 1, node: n2.config.nodeIPv4 })
@@ -73,7 +75,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
   })
 
   describe('by the receiver\'s policy', () => {
-    beforeAll(() => w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing), requests(2010, landing)] }))
+    beforeAll(() => w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing), requests(2010, landing)] }))
     afterAll(() => w.a1.call('applyPolicy', 11, {}))
 
     test('those that a rule matches pass, all others are denied, and others\' connections dropped', async () => {
@@ -81,11 +83,11 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
       expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toEqual({ reply: `200 near POST ${post} ${w.near.ip}:${WEB} 100000 from ${w.n1.config.routerIPv4}` })
       expect(await ask(w.client.netns, w.near.ip, 'PUT', put)).toEqual(DENIED)
       expect(await ask(w.client.netns, w.near.ip, 'GET', post)).toEqual(DENIED)
-      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 10, srcIdentity: 1010, dstIdentity: 1011 }, seen)).toBeDefined()
+      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 10, srcIdentity: CLIENT, dstIdentity: 1011 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, source: 11, srcIdentity: 1011 }, seen)).toBeDefined()
-      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 11, srcIdentity: 1010 }, seen)).toBeDefined()
+      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 11, srcIdentity: CLIENT }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'l7', verdict: 'Denied' }, seen)).toMatchObject({
-        record: { type: 'Request', observationPoint: 'Ingress', source: { id: 10, identity: 1010 }, destination: { id: 11, identity: 1011 }, http: { method: 'PUT', path: put, code: 403 } },
+        record: { type: 'Request', observationPoint: 'Ingress', source: { id: 10, identity: CLIENT }, destination: { id: 11, identity: 1011 }, http: { method: 'PUT', path: put, code: 403 } },
       })
       expect(await ask(w.n2.netns, w.near.ip, 'PUT', put)).toMatchObject({ reply: expect.stringMatching(/^200 near PUT/) as string })
       expect(await w.a1.call('statistics', 11)).toEqual([{
@@ -96,7 +98,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
     test('of another node too, by the identity that came with them', async () => {
       expect(await ask(w.far.netns, w.near.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 near POST/) as string })
       expect(await ask(w.far.netns, w.near.ip, 'PUT', put)).toEqual(DENIED)
-      await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing)] })
+      await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
       expect(await ask(w.far.netns, w.near.ip, 'POST', post)).toEqual({ error: 'timeout' })
       expect(await w.a1.event({ type: 'drop', reason: 133, srcIdentity: 2010, dstId: 11 })).toBeDefined()
     })
@@ -119,19 +121,19 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
     })
 
     test('a policy that changes holds for the next request of a connection that is there', async () => {
-      await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing)] })
+      await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
       const visit = await w.lab.helper(w.client.netns, 'visit', w.near.ip, String(WEB), 'PUT', put)
       expect(visit.lines[0]).toBe('403 Access denied')
-      await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing, { method: 'PUT', path: '/v1/.*' })] })
+      await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing, { method: 'PUT', path: '/v1/.*' })] })
       await expect.poll(() => visit.lines.at(-1)).toMatch(/^200 near PUT/)
       // The port is open to all requests now: the connection stays with the proxy, which lets it.
-      await w.a1.call('applyPolicy', 11, { ingress: [{ identity: 1010, port: WEB, protocol: 'TCP' }] })
+      await w.a1.call('applyPolicy', 11, { ingress: [{ identity: CLIENT, port: WEB, protocol: 'TCP' }] })
       const before = visit.lines.length
       await expect.poll(() => visit.lines.length).toBeGreaterThan(before + 3)
       expect(visit.lines.slice(before).every((line) => line.startsWith('200 near PUT'))).toBe(true)
       const seen = w.a1.events.length
       await w.a1.call('applyPolicy', 11, { ingress: [] })
-      expect(await w.a1.event({ type: 'drop', reason: 133, srcIdentity: 1010, dstId: 11 }, seen)).toBeDefined()
+      expect(await w.a1.event({ type: 'drop', reason: 133, srcIdentity: CLIENT, dstId: 11 }, seen)).toBeDefined()
       const answers = visit.lines.length
       expect(await ask(w.client.netns, w.near.ip, 'PUT', put)).toEqual({ error: 'timeout' })
       expect(visit.lines.length).toBe(answers)
@@ -149,9 +151,9 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
         expect(await ask(client.netns, ip, 'POST', post)).toEqual({ reply: `200 ${name} POST ${post} ${ip}:${WEB} 100000 from ${from}` })
         expect(await ask(client.netns, ip, 'PUT', put)).toEqual(DENIED)
       }
-      expect(await w.a2.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 10, srcIdentity: 1010 })).toBeDefined()
+      expect(await w.a2.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 10, srcIdentity: CLIENT })).toBeDefined()
       expect(await ask(client.netns, n2.config.nodeIPv4, 'GET', '/', 8001)).toEqual({ error: 'timeout' })
-      expect(w.a1.events.findLast((event) => (event as { type: string }).type === 'trace' && 'point' in event && event.point === TRACE_POINT.toProxy)).toMatchObject({ source: 10, srcIdentity: 1010 })
+      expect(w.a1.events.findLast((event) => (event as { type: string }).type === 'trace' && 'point' in event && event.point === TRACE_POINT.toProxy)).toMatchObject({ source: 10, srcIdentity: CLIENT })
     })
 
     test('through a service', async () => {
@@ -166,15 +168,15 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
     })
 
     test('both ends\' policies, on one node and across', async () => {
-      await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, { method: 'POST|GET' })] })
-      await w.a2.call('applyPolicy', 10, { ingress: [requests(1010, { method: 'POST|GET' })] })
+      await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, { method: 'POST|GET' })] })
+      await w.a2.call('applyPolicy', 10, { ingress: [requests(CLIENT, { method: 'POST|GET' })] })
       await w.a1.call('applyPolicy', 10, { egress: [1011, 2010].map((identity) => requests(identity, { method: 'POST|PUT' })) })
       for (const [ip, name, agent] of [[w.near.ip, 'near', w.a1], [w.far.ip, 'far', w.a2]] as const) {
         const seen = agent.events.length
         expect(await ask(w.client.netns, ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(new RegExp(`^200 ${name} POST`)) as string })
         expect(await ask(w.client.netns, ip, 'GET', '/')).toEqual(DENIED)
         expect(await ask(w.client.netns, ip, 'PUT', put)).toEqual(DENIED)
-        expect(await agent.event({ type: 'l7', observationPoint: 'Ingress', verdict: 'Denied' }, seen)).toMatchObject({ record: { source: { identity: 1010 }, http: { method: 'PUT' } } })
+        expect(await agent.event({ type: 'l7', observationPoint: 'Ingress', verdict: 'Denied' }, seen)).toMatchObject({ record: { source: { identity: CLIENT }, http: { method: 'PUT' } } })
       }
     })
   })
@@ -190,7 +192,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
   })
 
   test('after a restart the redirect is back, at its port, and without the agent nobody decides', async () => {
-    await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing)] })
+    await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
     const port = async () => (await w.a1.call<{ proxyPort: number }[]>('listPolicy', 11))[0]!.proxyPort
     const before = await port()
     expect(before).toBeGreaterThanOrEqual(10_000)
@@ -198,7 +200,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
     expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toMatchObject({ error: expect.stringMatching(/ECONNREFUSED|ECONNRESET/) as string })
     w.a1 = await w.n1.start()
     for (const { id, link, ip, identity } of [w.client, w.near]) await w.a1.call('adoptEndpoint', { id, hostInterface: link.hostInterface, ipv4: ip, identity })
-    await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing)] })
+    await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
     expect(await port()).toBe(before)
     expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 near/) as string })
     expect(await ask(w.client.netns, w.near.ip, 'PUT', put)).toEqual(DENIED)
@@ -213,12 +215,12 @@ describe.skipIf(process.getuid?.() !== 0)('seeded faults of redirects', { timeou
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-l7-'))
     const w = await world(compile(folder, fault))
     try {
-      await w.a1.call('applyPolicy', 11, { ingress: [requests(1010, landing)] })
+      await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
       const put = (await w.lab.run(w.client.netns, 'http', w.near.ip, String(WEB), 'PUT', '/')).reply
       await w.a1.call('applyPolicy', 10, { egress: [requests(2010, landing)] })
-      await w.a2.call('applyPolicy', 10, { ingress: [{ identity: 1010, port: WEB, protocol: 'TCP' }] })
+      await w.a2.call('applyPolicy', 10, { ingress: [{ identity: CLIENT, port: WEB, protocol: 'TCP' }] })
       await w.lab.run(w.client.netns, 'http', w.far.ip, String(WEB), 'POST', '/v1/request-landing')
-      const seen = await w.a2.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 10, srcIdentity: 1010 })
+      const seen = await w.a2.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 10, srcIdentity: CLIENT })
       expect({ put: put?.split(' ').slice(0, 3).join(' '), across: seen === undefined ? undefined : '200 far POST' }).toEqual(wanted)
     } finally {
       await w.lab.close()
