@@ -60,7 +60,9 @@ describe('a driver of one\'s own', () => {
     expect(explain(error)).toMatch(/^error \(agent\): the driver \.\/mine\.ts failed in plan\n {2}error \(host\): exit code 1: helm template\n {4}\| Error: chart not found\n/)
   })
 
-  it('may refuse options as the framework does', () => {
+  it('may refuse options as the framework does, before anything is started', async () => {
+    await expect(mine({ prepareImages: () => Promise.reject(usageError('--agent-image x: is of another agent')) }).prepareImages(ctx, {}, {} as never)).rejects.toMatchObject({ blame: 'usage', message: '--agent-image x: is of another agent' })
+    await expect(mine({ plan: () => Promise.reject(usageError('too late')) }).plan(cluster, ctx, {})).rejects.toMatchObject({ blame: 'agent' })
     expect(() => checkAgentOptions(mine({ check: () => { throw usageError('--agent-option x: takes y') } }), {})).toThrow(expect.objectContaining({ blame: 'usage', message: '--agent-option x: takes y' }) as Error)
   })
 

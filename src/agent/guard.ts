@@ -12,6 +12,9 @@ const minute = 60_000
 /** How long a driver's own code may take, milliseconds. Images may be built in it. */
 const deadlines = { load: minute, prepareImages: 60 * minute, plan: 10 * minute, refine: 5 * minute, ask: 5 * minute }
 
+/** Phases in which nothing has been started. */
+const beforehand = ['check', 'prepareImages']
+
 type Handle = InstallPlan['handle']
 
 const method = z.custom<(...args: never[]) => unknown>((value) => typeof value === 'function', 'must be a function')
@@ -22,7 +25,7 @@ const imagesSchema = z.array(z.object({ ref: z.string().min(1), path: z.string()
 
 /**
  * A driver of somebody's own (`spec`, as `--agent` has it): what its code throws, answers wrongly or never answers is one KernelbedError that names the phase, the driver and the place in
- * its file. Usage errors of its `check` stay what they are.
+ * its file. Usage errors of what runs before anything is started (`check`, `prepareImages`) stay what they are.
  */
 export function guarded(driver: AgentDriver, spec: string): AgentDriver {
   const own = new OwnCode(spec)
@@ -75,7 +78,6 @@ class OwnCode {
     try {
       answer = body()
     } catch (cause) {
-      if (phase === 'check' && cause instanceof KernelbedError) throw cause
       throw this.#failed(phase, cause)
     }
     if (!(answer instanceof Promise)) return answer
@@ -102,6 +104,7 @@ class OwnCode {
   }
 
   #failed(phase: string, cause: unknown): KernelbedError {
+    if (beforehand.includes(phase) && cause instanceof KernelbedError && cause.blame === 'usage') return cause
     const told = cause instanceof KernelbedError
     const [message, ...more] = told ? [] : (cause instanceof Error ? cause.message : String(cause)).split('\n')
     const details = [...more.filter((line) => line.trim() !== ''), ...placeOf(cause, this.#spec)].join('\n')
