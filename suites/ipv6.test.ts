@@ -1,4 +1,4 @@
-import { describe, expect, needs, PORT, test, tunnelOf } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, sureToReachAll, test, tunnelOf, type Node, type Pod } from '../fixtures/index.ts'
 
 const L3 = 'Policy denied (L3)'
 const DENIED = [L3, 'Policy denied (L4)', 'Policy denied (CIDR)']
@@ -81,12 +81,82 @@ describe('egress to prefixes of IPv6', needs('agent:ipv6', 'agent:cilium-network
   })
 })
 
+/** The address by which a pod sees its node. */
+async function hostAddress(node: Node, pod: Pod): Promise<string> {
+  const [attempt] = await node.attempt(pod.v6.ip, { protocol: 'tcp', port: PORT, times: 1, timeoutMs: 10_000 })
+  return /\|\[(.+)\]:\d+$/.exec(attempt?.reply ?? '')?.[1] ?? expect.fail(`${pod.name} saw no address of its node: ${attempt?.reply ?? 'no answer'}`)
+}
+
+describe('services by IPv6', needs('agent:ipv6', 'agent:services', 'agent:ipv6-services', 'dual-stack'), () => {
+  const app = { app: 'server' }, times = sureToReachAll(4)
+
+  test.for(['tcp', 'udp'] as const)('a %s service is listed, answered by every backend of both nodes, from its own address, and its backends see the client', async (protocol, { pods, services, agents }) => {
+    const service = await services.create({ name: `six-${protocol}`, families: ['IPv6'], protocol, port: 80, selector: app })
+    try {
+      await Promise.all([...agents.byNode.values()].map(async (agent) => {
+        await expect(agent).toListLoadBalancer(service.criteria)
+        await expect(agent).toListService(service.criteria)
+      }))
+      await Promise.all([pods.client1.v6, pods.client2.v6].map((client) => expect.soft(client).toReachAll(service, { protocol, port: 80, times })))
+      const attempts = await pods.client1.v6.attempt(service.ip, { protocol, port: 80, times: 8, timeoutMs: 10_000 })
+      expect.soft(attempts.map(({ remote, error }) => error ?? remote)).toEqual(Array(8).fill(`[${service.ip}]:80`))
+      expect.soft(attempts.map(({ reply }) => reply.replace(/^.*\|\[(.*)\]:\d+$/, '$1'))).toEqual(Array(8).fill(pods.client1.v6.ip))
+    } finally {
+      await services.remove(service)
+    }
+    await Promise.all([...agents.byNode.values()].map((agent) => expect(agent).not.toListLoadBalancer(service.criteria)))
+  })
+
+  test('a service of both families is one of each, and with affinity a client has one backend', async ({ pods, services, agents }) => {
+    const service = await services.create({ name: 'dual', families: ['IPv4', 'IPv6'], protocol: 'tcp', port: 80, selector: app, affinity: 600 })
+    try {
+      const other = service.other ?? expect.fail(`${service.name} has no second cluster IP`)
+      await Promise.all([...agents.byNode.values()].map((agent) => expect(agent).toListLoadBalancer([service.criteria, other.criteria])))
+      for (const [client, ip] of [[pods.client1, service.ip], [pods.client1.v6, other.ip]] as const) {
+        const attempts = await client.attempt(ip, { protocol: 'tcp', port: 80, times: sureToReachAll(2), timeoutMs: 10_000 })
+        expect.soft(new Set(attempts.map(({ reply, error }) => error ?? reply.split('|')[0])).size).toBe(1)
+      }
+    } finally {
+      await services.remove(service)
+    }
+  })
+
+  test('a node port is answered at both nodes, to pods and to nodes', needs('agent:node-port', 'node:network'), async ({ pods, nodes, services, agents }) => {
+    const service = await services.create({ name: 'six-port', families: ['IPv6'], protocol: 'tcp', port: 80, selector: app, nodePort: true })
+    try {
+      await Promise.all([...agents.byNode.values()].map((agent) => expect(agent).toListLoadBalancer(service.criteria)))
+      for (const node of nodes) {
+        const near = pods.servers.find((pod) => pod.node === node.name) ?? expect.fail(`no server on ${node.name}`)
+        const target = { ...service, name: `node port of ${node.name}`, ip: await hostAddress(node, near) }
+        await Promise.all([pods.client1.v6, pods.client2.v6].map((client) => expect.soft(client).toReachAll(target, { protocol: 'tcp', port: service.nodePort, times })))
+        const attempts = await Promise.all(nodes.map((client) => client.attempt(target.ip, { protocol: 'tcp', port: service.nodePort, times: 6, timeoutMs: 10_000 })))
+        for (const { ok, reply, error } of attempts.flat()) expect.soft(ok && target.answersAs.includes(reply.split('|')[0] ?? ''), error ?? reply).toBe(true)
+      }
+    } finally {
+      await services.remove(service)
+    }
+  })
+
+  test('connections through one are seen in the monitor with the identities of client and backend', needs('agent:monitor', 'node:network'), async ({ pods, services, agent, monitor }) => {
+    const client = pods.client1.v6
+    const service = await services.create({ name: 'six-seen', families: ['IPv6'], protocol: 'tcp', port: 80, selector: app })
+    try {
+      await expect(agent(client.node)).toListLoadBalancer(service.criteria)
+      const window = await monitor.during(() => client.attempt(service.ip, { protocol: 'tcp', port: 80, times: 1, timeoutMs: 10_000 }))
+      const backend = pods.servers.find(({ name }) => window.result[0]?.reply.startsWith(`${name}|`)) ?? expect.fail(`no server answered: ${JSON.stringify(window.result)}`)
+      expect.soft(window).toContainFlow({ from: client, to: backend.v6, protocol: 'tcp', port: PORT, via: ['to-endpoint'], state: 'new' })
+      expect.soft(window).not.toContainDrop({ from: client })
+    } finally {
+      await services.remove(service)
+    }
+  })
+})
+
 describe('pods and hosts by IPv6', needs('agent:ipv6', 'node:network'), () => {
   test('reach each other, on the same node and on the other', async ({ pods, nodes }) => {
     const node = nodes.find(({ name }) => name === pods.a1.node) ?? expect.fail('no such node')
     for (const server of [pods.a1.v6, pods.a2.v6]) for (const protocol of ['tcp', 'udp', 'icmp'] as const) await expect.soft(node).toReach(server, { protocol })
-    const [attempt] = await node.attempt(pods.a1.v6.ip, { protocol: 'tcp', port: PORT, times: 1, timeoutMs: 10_000 })
-    const host = /\|\[(.+)\]:\d+$/.exec(attempt?.reply ?? '')?.[1] ?? expect.fail(`${pods.a1.name} saw no address of its node: ${attempt?.reply ?? 'no answer'}`)
+    const host = await hostAddress(node, pods.a1)
     for (const client of [pods.client1.v6, pods.client2.v6]) await expect.soft(client).toReach({ name: `${node.name}'s host`, ip: host }, { protocol: 'icmp' })
   })
 })

@@ -120,6 +120,46 @@ describe('the Star Wars demo', needs('agent:cilium-network-policy', 'agent:http-
   })
 })
 
+describe('requests by IPv6', needs('agent:ipv6', 'agent:cilium-network-policy', 'agent:http-policy', 'agent:monitor', 'node:network'), () => {
+  test('are decided on as by IPv4: landing is allowed, the exhaust port answers 403, the Alliance is dropped, and the access log has it', async ({ starwars, policies, monitor }) => {
+    const { deathstars } = starwars
+    const [tiefighter, xwing] = [starwars.tiefighter.v6, starwars.xwing.v6]
+    await policies.cilium('rule1', starwars.policy('l3-l4-l7'), deathstars)
+    const window = await monitor.during(async () => {
+      // On the ship's own node and on the other.
+      for (const { v6 } of deathstars) {
+        expect.soft(await tiefighter.request(v6.ip, landing)).toMatchObject({ ok: true, reply: landed })
+        expect.soft(await tiefighter.request(v6.ip, exhaust)).toMatchObject(refused)
+        await expect.soft(xwing).not.toReach(v6, { port: DEATHSTAR_PORT })
+      }
+    })
+    for (const to of deathstars) {
+      const where = { from: starwars.tiefighter, to, direction: 'ingress', node: to.node } as const
+      expect.soft(window).toContainRequest({ ...where, verdict: 'Forwarded', method: 'POST', path: landing.path, status: 200 })
+      expect.soft(window).toContainRequest({ ...where, verdict: 'Denied', method: 'PUT', path: exhaust.path, status: 403 })
+      expect.soft(window).not.toContainRequest({ to, verdict: 'Forwarded', method: 'PUT' })
+      expect.soft(window).toContainDrop({ reason: DENIED, from: xwing, to: to.v6, protocol: 'tcp', dstPort: DEATHSTAR_PORT })
+    }
+    expect.soft(window).not.toContainRequest({ from: starwars.xwing })
+  })
+
+  test('are decided on by the sender\'s policy too', async ({ starwars, policies, monitor }) => {
+    const { deathstars, tiefighter } = starwars
+    await policies.cilium('leaving', {
+      endpointSelector: { matchLabels: { class: 'tiefighter' } },
+      egress: [{ toEndpoints: [{ matchLabels: { class: 'deathstar' } }], toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'POST' }] } }] }],
+    }, [tiefighter], 'egress')
+    const window = await monitor.during(async () => {
+      for (const { v6 } of deathstars) {
+        expect.soft(await tiefighter.v6.request(v6.ip, landing)).toMatchObject({ ok: true, reply: landed })
+        expect.soft(await tiefighter.v6.request(v6.ip, exhaust)).toMatchObject(refused)
+      }
+    })
+    for (const to of deathstars) expect.soft(window).toContainRequest({ from: tiefighter, to, direction: 'egress', node: tiefighter.node, verdict: 'Denied', method: 'PUT', path: exhaust.path, status: 403 })
+    expect.soft(window).not.toContainDrop({ from: tiefighter.v6 })
+  })
+})
+
 describe('a policy for requests that cannot be', needs('agent:http-policy', 'agent:policy-cli', 'node:exec', 'own-agent'), () => {
   test.for([
     { protocol: 'TCP', path: '/v1/[a', says: /missing closing \]/ },

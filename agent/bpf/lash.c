@@ -7,7 +7,8 @@
  * -DFAULT_<NAME> makes one thing wrong, to prove that the suites notice: POLICY_FORGETS_DROP, TUNNEL_BYPASS, SERVICE_ONE_BACKEND,
  * MONITOR_LOSES_DROPS, NO_REVERSE_NAT, WRONG_VNI, WRONG_DROP_REASON, SWAPPED_IDENTITIES, SHORTEST_PREFIX_WINS, EGRESS_NOT_ENFORCED,
  * REPLIES_DENIED, FORGETS_AFFINITY, NODEPORT_LOCAL_ONLY, FRAGMENTS_PASS, NO_RELATED, IPV6_POLICY_FORGETS_DROP, IPV6_EGRESS_NOT_ENFORCED,
- * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI, L7_NOT_REDIRECTED, L7_FORGETS_IDENTITY.
+ * IPV6_REPLIES_DENIED, IPV6_WRONG_VNI, IPV6_NO_REVERSE_NAT, IPV6_SERVICE_ONE_BACKEND, IPV6_FORGETS_AFFINITY, L7_NOT_REDIRECTED, L7_FORGETS_IDENTITY,
+ * IPV6_L7_NOT_REDIRECTED.
  *
  *   from_container ─→ lb4 ─→ identify4 ─→ egress4 ─┬→ deliver4 ─→ a pod here        (sections "tail/N" are entries of cilium_calls)
  *   from_host ───────↗  ↑ └───────────────↗        ├→ to_stack4 ─→ this host, or the world
@@ -171,6 +172,10 @@ __section("tc/from_netdev") int from_netdev(struct __sk_buff *skb)
 	struct lb4_key key = {};
 	__u32 identity;
 
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		tail_call(skb, CALL_FROM_NETDEV6);
+		return TC_ACT_OK;
+	}
 	if (!config || skb->protocol != bpf_htons(ETH_P_IP) || parse(skb, &packet) || packet.proto == IPPROTO_ICMP)
 		return TC_ACT_OK;
 	/* On lo: to another of the proxy's connections, which it made in a pod's name. */
@@ -243,13 +248,16 @@ __section("tc/from_overlay") int from_overlay(struct __sk_buff *skb)
 	start_flow(skb, 0, 0);
 	if (skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0)
 		return finish(skb, DROP_NO_TUNNEL_KEY, METRIC_INGRESS, 0);
-	identity = skb->protocol == bpf_htons(ETH_P_IPV6) ? key.tunnel_id : overlay_identity(skb, &key);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		cb_set(skb, CB_SRC_IDENTITY, key.tunnel_id);
+		cb_set(skb, CB_STATE, bpf_htonl(key.remote_ipv4));
+		return finish(skb, tail_call(skb, CALL_FROM_OVERLAY6), METRIC_INGRESS, 0);
+	}
+	identity = overlay_identity(skb, &key);
 	cb_set(skb, CB_SRC_IDENTITY, identity);
 	trace(skb, TRACE_FROM_OVERLAY, 0, identity, 0, 0, 0, CT_NEW);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		result = overlay_target(skb);
-	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		result = tail_call(skb, CALL_FROM_OVERLAY6);
 	return finish(skb, result, METRIC_INGRESS, 0);
 }
 

@@ -157,6 +157,23 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await eventually(() => expect([...one.kernel.services.keys()]).toEqual(['10.96.0.1:443/TCP']))
   })
 
+  it('have services of both families, of the second one by EndpointSlices', async () => {
+    const path = '/api/v1/namespaces/default/services'
+    await kube.create(path, { metadata: { name: 'dual' }, spec: { clusterIP: '10.96.0.78', clusterIPs: ['10.96.0.78', 'fd96::78'], ipFamilyPolicy: 'RequireDualStack', ipFamilies: ['IPv4', 'IPv6'], type: 'NodePort', ports: [{ port: 80, nodePort: 30078 }] } })
+    await kube.create('/api/v1/namespaces/default/endpoints', { metadata: { name: 'dual' }, subsets: [{ addresses: [{ ip: '10.244.1.2' }], ports: [{ port: 8080 }] }] })
+    await kube.create('/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices', {
+      metadata: { name: 'dual-1', labels: { 'kubernetes.io/service-name': 'dual' } }, addressType: 'IPv6', endpoints: [{ addresses: ['f00d::af4:100:0:2'], conditions: { ready: true } }], ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+    })
+    await eventually(() => {
+      for (const key of ['10.96.0.78:80/TCP', '192.168.77.11:30078/TCP']) expect(one.kernel.services.get(key)?.backends, key).toEqual([{ ip: '10.244.1.2', port: 8080 }])
+      for (const key of ['[fd96::78]:80/TCP', '[f00d::af4:100:0:1]:30078/TCP']) expect(one.kernel.services.get(key)?.backends, key).toEqual([{ ip: 'f00d::af4:100:0:2', port: 8080 }])
+    })
+    expect((await one.cilium('bpf', 'lb', 'list')).out).toMatch(/^\[fd96::78\]:80 +\[::\]:0 \(0\) +\n +\[f00d::af4:100:0:2\]:8080 \(\d+\)/m)
+    await kube.delete(`${path}/dual`)
+    await kube.delete('/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices/dual-1')
+    await eventually(() => expect([...one.kernel.services.keys()]).toEqual(['10.96.0.1:443/TCP']))
+  })
+
   it('have services made by hand, which outlive a restart, beside those of Kubernetes', async () => {
     expect((await one.cilium('service', 'update', '--id', '900', '--frontend', '10.96.9.9:80', '--backends', '10.244.1.2:8080/3,10.244.2.2:8081')).out).toBe('Creating new service with id \'900\'\nAdded service with 2 backends\n')
     expect(one.kernel.services.get('10.96.9.9:80/TCP')).toEqual({ id: 900, frontend: { ip: '10.96.9.9', port: 80, protocol: 'TCP' }, backends: [{ ip: '10.244.1.2', port: 8080, weight: 3 }, { ip: '10.244.2.2', port: 8081 }] })
@@ -169,6 +186,13 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect(await one.cilium('service', 'delete', String(kubernetes))).toMatchObject({ code: 1, out: expect.stringContaining('is of Kubernetes') as string })
     expect(await one.cilium('service', 'delete', '900')).toEqual({ code: 0, out: 'Service 900 deleted successfully\n' })
     expect(one.kernel.services.has('10.96.9.9:80/TCP')).toBe(false)
+    const six = (...backends: string[]) => one.cilium('service', 'update', '--id', '902', '--frontend', '[FD96:0::9]:80/udp', '--backends', backends.join())
+    expect(await six('[f00d::1]:8080', '[f00d::2]:8080/3')).toMatchObject({ code: 0 })
+    expect(one.kernel.services.get('[fd96::9]:80/UDP')).toEqual({ id: 902, frontend: { ip: 'fd96::9', port: 80, protocol: 'UDP' }, backends: [{ ip: 'f00d::1', port: 8080 }, { ip: 'f00d::2', port: 8080, weight: 3 }] })
+    expect((await one.cilium('service', 'get', '902')).out).toBe('[fd96::9]:80 =>\n\t\t[f00d::1]:8080 (902)\n\t\t[f00d::2]:8080 (902)\n')
+    expect(await six('10.244.1.2:8080')).toEqual({ code: 1, out: expect.stringContaining('backends: must be of the frontend\'s IP family') as string })
+    expect(await six('f00d::1:8080')).toEqual({ code: 1, out: expect.stringContaining('Unable to parse backend address "f00d::1:8080"') as string })
+    expect(await one.cilium('service', 'delete', '902')).toMatchObject({ code: 0 })
   })
 
   it('show all of it on the command line', async () => {

@@ -54,7 +54,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const proxy: L7Proxy = new L7Proxy({
     transport: datapath, log: log.subsys('proxy'), record: (record) => monitor.l7Event(record),
     labelsOf: (identity) => knownIdentities(stores.identities).get(identity) ?? cidrs.list().find(({ id }) => id === identity)?.labels ?? [],
-    endpointAt: (ip) => endpoints.list().find(({ record }) => record.ipv4 === ip)?.id ?? 0,
+    endpointAt: (ip) => endpoints.list().find(({ record }) => record.ipv4 === ip || record.ipv6 === ip)?.id ?? 0,
   })
   const endpoints: EndpointManager = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint'), proxy })
   endpoints.restore()
@@ -133,7 +133,7 @@ async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, des
   const name = config['node-name']
   for (let waited = 0; ; waited++) {
     const node = stores.nodes.get(name)
-    const self = node === undefined ? undefined : describeNode(node, { mode: config['enable-ipv6'], clusterCIDR: config['ipv6-cluster-alloc-cidr'] })
+    const self = node === undefined ? undefined : describeNode(node, { mode: config['enable-ipv6'], clusterCIDR: config['ipv6-cluster-alloc-cidr'], serviceCIDR: config['ipv6-service-range'] })
     if (self !== undefined) return self
     if (waited % 100 === 20) {
       const why = stores.nodes.error ?? (node === undefined ? 'no Node of this name is registered' : 'it has no pod CIDR or InternalIP (kube-controller-manager --allocate-node-cidrs)')

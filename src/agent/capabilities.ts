@@ -25,6 +25,7 @@ export const capabilities = {
   prefilter: 'its command line denies prefixes ahead of everything else, by XDP',
   tunnel: 'between nodes, packets of pods travel in a tunnel (of the protocol in `AgentHandle.tunnel`) with the identity of the sender',
   ipv6: 'pods have an IPv6 address too, which its command line lists; their packets go through the same tunnels',
+  'ipv6-services': 'services have cluster IPs, external IPs and node ports of IPv6 too, which its command line lists',
   'tunnel-map': 'its command line lists the pod CIDR and address of every other node',
 } as const
 

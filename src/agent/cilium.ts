@@ -151,6 +151,7 @@ function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>
       'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,
       services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
       ipv6: atLeast(version, '1.3') ? 'it is off since 1.3, unless asked for' : true,
+      'ipv6-services': 'nobody has tried it with this driver',
       tunnel: tunnel === 'disabled' ? noTunnel : true,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
     },

@@ -33,7 +33,7 @@ const handle: InstallPlan['handle'] = {
   namespace, selector: `app=${name}`, container: 'node', cli: [],
   capabilities: {
     endpoints: addresses, identities: addresses, monitor: 'nothing reports what becomes of a packet', 'network-policy': open, 'cilium-network-policy': open, 'http-policy': open, 'fqdn-policy': open, 'policy-cli': open, 'policy-status': open, 'drops-fragments': open,
-    services: unbalanced, 'node-port': unbalanced, 'session-affinity': unbalanced, 'service-cli': unbalanced, ipv6: 'pods get IPv4 addresses only', tunnel: routed, 'tunnel-map': routed,
+    services: unbalanced, 'node-port': unbalanced, 'session-affinity': unbalanced, 'service-cli': unbalanced, ipv6: 'pods get IPv4 addresses only', 'ipv6-services': unbalanced, tunnel: routed, 'tunnel-map': routed,
   },
   fatal: [], dumps: [],
 }

@@ -6,6 +6,8 @@ export const addresses = {
   /** A /24 a node. */
   nodeCidrMask: 24,
   serviceCidr: '10.96.0.0/16',
+  /** Cluster IPs of IPv6, for services that ask for them. */
+  serviceCidr6: 'fd96::/112',
   /** The `kubernetes` service: first address of the service CIDR. */
   kubernetesService: '10.96.0.1',
   /** What kubelet tells pods of the name service; a server is there when somebody makes the service. */

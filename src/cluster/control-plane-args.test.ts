@@ -30,6 +30,15 @@ describe('arguments of the control plane', () => {
     expect(newer).not.toContain('APIPriorityAndFairness')
   })
 
+  it('make services of both families, by a gate where that is off', () => {
+    const range = '--service-cluster-ip-range=10.96.0.0/16,fd96::/112'
+    expect(apiServerArgs(files(20))).toEqual(expect.arrayContaining([range, '--feature-gates=APIPriorityAndFairness=false,IPv6DualStack=true']))
+    expect(controllerManagerArgs(files(20))).toContain('--feature-gates=IPv6DualStack=true')
+    expect(apiServerArgs(files(29))).toContain(range)
+    expect([...apiServerArgs(files(29)), ...controllerManagerArgs(files(29))].join(' ')).not.toContain('--feature-gates')
+    expect(apiServerArgs(files(19))).toContain('--service-cluster-ip-range=10.96.0.0/16')
+  })
+
   it.each([[20, 'v1beta1'], [23, 'v1beta2'], [25, 'v1'], [29, 'v1']])('give scheduler 1.%d a configuration of version %s', (minor, version) => {
     expect(schedulerConfig(minor, '/k', 20251)).toMatchObject({ apiVersion: `kubescheduler.config.k8s.io/${version}`, podMaxBackoffSeconds: 1 })
   })

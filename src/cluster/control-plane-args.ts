@@ -22,6 +22,14 @@ const admissionOff = ['DefaultStorageClass', 'StorageObjectInUseProtection', 'Pe
 /** Controllers of volumes, autoscaling and bootstrap tokens: nothing here uses them, and each one watches. */
 const controllersOff = ['attachdetach', 'bootstrapsigner', 'cronjob', 'horizontalpodautoscaling', 'persistentvolume-binder', 'persistentvolume-expander', 'pv-protection', 'pvc-protection', 'tokencleaner', 'ttl-after-finished', 'service', 'route', 'cloud-node-lifecycle']
 
+/** Whether services can have cluster IPs of both families. Before 1.20 they had fields for it that nobody speaks any more. */
+const isDualStack = (minor: number): boolean => minor >= 20
+
+/** Of the API server and the controller manager, which chooses the family of endpoints. The gate is off before 1.21, and gone after 1.24. kubelet needs none: it tells of every address that CNI gave. */
+const dualStackGate = (minor: number): string[] => (minor === 20 ? ['IPv6DualStack=true'] : [])
+
+const gates = (list: readonly string[]): string[] => (list.length ? [`--feature-gates=${list.join(',')}`] : [])
+
 export function etcdArgs({ etcd }: ControlPlaneFiles): string[] {
   return [
     '--name=kernelbed', `--data-dir=${etcd.dataDir}`, `--listen-client-urls=${etcd.clientUrl}`, `--advertise-client-urls=${etcd.clientUrl}`,
@@ -36,14 +44,14 @@ export function apiServerArgs(files: ControlPlaneFiles): string[] {
     '--bind-address=127.0.0.1', `--secure-port=${files.apiPort}`, ...(files.minor < 24 ? ['--insecure-port=0'] : []),
     // Nodes see another address and port than this one binds, so the endpoints of `kubernetes` are written by us (endpoints.ts).
     `--advertise-address=${addresses.nodeApi.host}`, '--endpoint-reconciler-type=none',
-    `--etcd-servers=${files.etcd.clientUrl}`, `--service-cluster-ip-range=${addresses.serviceCidr}`,
+    `--etcd-servers=${files.etcd.clientUrl}`, `--service-cluster-ip-range=${[addresses.serviceCidr, ...(isDualStack(files.minor) ? [addresses.serviceCidr6] : [])].join(',')}`,
     `--tls-cert-file=${files.serving.cert}`, `--tls-private-key-file=${files.serving.key}`, `--client-ca-file=${files.ca.cert}`,
     `--kubelet-client-certificate=${files.kubeletClient.cert}`, `--kubelet-client-key=${files.kubeletClient.key}`, `--kubelet-certificate-authority=${files.ca.cert}`,
     '--kubelet-preferred-address-types=InternalIP', `--egress-selector-config-file=${files.egressConfig}`,
     '--service-account-issuer=https://kubernetes.default.svc.cluster.local', `--service-account-key-file=${files.serviceAccounts.publicKey}`, `--service-account-signing-key-file=${files.serviceAccounts.key}`,
     '--authorization-mode=Node,RBAC', '--anonymous-auth=true', '--enable-admission-plugins=NodeRestriction', `--disable-admission-plugins=${admissionOff.join(',')}`,
     '--allow-privileged=true', '--profiling=false', '--event-ttl=24h', '--enable-bootstrap-token-auth=false',
-    ...(files.minor < 29 ? ['--feature-gates=APIPriorityAndFairness=false'] : []),
+    ...gates([...(files.minor < 29 ? ['APIPriorityAndFairness=false'] : []), ...dualStackGate(files.minor)]),
   ]
 }
 
@@ -54,7 +62,7 @@ export function controllerManagerArgs(files: ControlPlaneFiles): string[] {
     '--allocate-node-cidrs=true', `--cluster-cidr=${addresses.podCidr}`, `--node-cidr-mask-size=${addresses.nodeCidrMask}`, `--service-cluster-ip-range=${addresses.serviceCidr}`,
     `--root-ca-file=${files.ca.cert}`, `--service-account-private-key-file=${files.serviceAccounts.key}`,
     `--cluster-signing-cert-file=${files.ca.cert}`, `--cluster-signing-key-file=${files.ca.key}`,
-    '--kube-api-qps=200', '--kube-api-burst=400', '--node-monitor-period=1s', '--profiling=false',
+    '--kube-api-qps=200', '--kube-api-burst=400', '--node-monitor-period=1s', '--profiling=false', ...gates(dualStackGate(files.minor)),
   ]
 }
 

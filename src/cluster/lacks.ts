@@ -5,6 +5,7 @@ export const clusterNeeds = {
   'node:network': 'packets from the nodes themselves',
   'node:features': 'what the kernel of each node can do, tried there',
   'node:ssh-server': 'a server on each node that greets on port 22',
+  'dual-stack': 'services with cluster IPs of IPv6',
   'dns-address': 'the address that pods ask for names, with nothing there yet',
   'own-agent': 'an agent whose installation may be changed',
 } as const

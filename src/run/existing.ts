@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { findAgent, foundBy, loadDriver } from '../agent/index.ts'
 import {
-  apiMessage, assertAccess, chooseNodes, claimNamespaces, createNamespace, execInPod, kubeClient, labelsOf, neededPermissions, othersNamespaces, readKubeconfig, serverVersion, startNodePods, writeContext,
+  apiMessage, assertAccess, chooseNodes, claimNamespaces, createNamespace, execInPod, kubeClient, labelsOf, lacksDualStack, neededPermissions, othersNamespaces, readKubeconfig, serverVersion, startNodePods, writeContext,
   type ClusterHandle, type ForeignNode, type KubeContext, type Lacks, type NodePods, type SeenNode,
 } from '../cluster/index.ts'
 import { runCommand } from '../core/command.ts'
@@ -124,9 +124,11 @@ async function lacksOf(cluster: Nodes, pods: NodePods, features: readonly Featur
   const [noSsh, nothing] = [nodes.filter(({ foreign }) => !foreign.ssh), nodes.filter(({ foreign }) => !foreign.ssh && !foreign.pod)]
   const unprobed = features.filter((table) => table.features.every(({ name, state }) => state === 'unknown' || name.startsWith('config:')))
   const silent = nothing.length ? [] : await withoutSshServer(cluster)
+  const single = await lacksDualStack(kubeClient(cluster))
   return {
     wire: noSwitch,
     'own-agent': 'the agent is somebody else\'s',
+    ...(single === undefined ? {} : { 'dual-stack': single }),
     'dns-address': 'name service is the cluster\'s own',
     ...(noSsh.length ? { 'node:exec': `no SSH to ${named(noSsh)} (--ssh-config)` } : {}),
     ...(nothing.length ? { 'node:network': `no SSH to ${named(nothing)}, and no pod of ours there: ${pods.refused}`, 'node:ssh-server': 'nobody could look' } : {}),

@@ -7,8 +7,8 @@
 enum {
 	CB_SRC_IDENTITY = 0,
 	CB_SOURCE = 1,       /* endpoint id of the sender, 0 the host; its flags (EP_…) or CB_NETDEV in the upper half */
-	CB_TARGET = 2,       /* to deliver4 the address of the endpoint, to to_stack4 the observation point, to egress4 the client with CB_LOOPBACK, to to_proxy4 its port | CB_EGRESS */
-	CB_REV_NAT = 3,      /* service index | CB_LOOPBACK | CB_TUNNEL | CB_REPLY_ONLY */
+	CB_TARGET = 2,       /* to deliver4 the address of the endpoint, to to_stack4 the observation point, to egress4 the client with CB_LOOPBACK, to to_proxy4 its port | CB_EGRESS, to send6 that or a node */
+	CB_REV_NAT = 3,      /* service index | CB_LOOPBACK | CB_TUNNEL | CB_REPLY_ONLY | CB_PROXY | CB_TRACK */
 	CB_STATE = 4,        /* conntrack state found at the sender << 24 | destination identity; to egress4 the identity of a prefix or 0; with CB_TUNNEL a node */
 };
 #define CB_NETDEV (1 << 24)      /* in CB_SOURCE: asked a service from outside of this node's own devices */
@@ -17,6 +17,8 @@ enum {
 #define CB_LOOPBACK (1 << 16)
 #define CB_TUNNEL (1 << 17)      /* came from the world by way of another node: replies go back to it, whose NodePort the client asked */
 #define CB_REPLY_ONLY (1 << 18)  /* to to_stack4: for the world, so that nothing but a reply may pass */
+#define CB_PROXY (1 << 19)       /* to send6: for the proxy */
+#define CB_TRACK (1 << 20)       /* to send6: a flow that conntrack doesn't know, or not as this service's */
 
 /* Volatile: a merged 8 byte access to the context is refused by every verifier. */
 static __always_inline __u32 cb_get(const struct __sk_buff *skb, int slot)

@@ -41,7 +41,49 @@ struct ct6_key {
 	__u8 flags;
 	__u16 pad;
 };
-MAP(cilium_ct6_global, BPF_MAP_TYPE_HASH, struct ct6_key, struct ct_entry, 32768);
+struct ct6_entry {
+	struct ct_entry flow;
+	struct in6 backend;  /* of CT_F_SERVICE entries */
+};
+MAP(cilium_ct6_global, BPF_MAP_TYPE_HASH, struct ct6_key, struct ct6_entry, 32768);
+
+/* As those of IPv4's services, in maps.h. */
+struct lb6_key {
+	struct in6 address;
+	__be16 dport;
+	__u16 slave;
+	__u8 proto;
+	__u8 pad[3];
+};
+struct lb6_service {
+	struct in6 target;
+	__be16 port;
+	__u16 count;
+	__u16 rev_nat_index;
+	__u16 pad;
+	__u32 affinity;
+};
+MAP(cilium_lb6_services, BPF_MAP_TYPE_HASH, struct lb6_key, struct lb6_service, 16384);
+
+struct lb6_reverse_nat { struct in6 address; __be16 port; __u16 pad; };
+MAP(cilium_lb6_reverse_nat, BPF_MAP_TYPE_HASH, __u32, struct lb6_reverse_nat, 16384);
+
+struct lb6_backend_key { struct in6 address; __be16 port; __u16 rev_nat_index; };
+MAP(cilium_lb6_backends, BPF_MAP_TYPE_HASH, struct lb6_backend_key, __u32, 16384);
+
+struct lb6_affinity_key { struct in6 client; __u16 rev_nat_index; __u16 pad; };
+struct lb6_affinity { struct in6 address; __be16 port; __u16 pad; __u32 last_used; };
+MAP(cilium_lb6_affinity, BPF_MAP_TYPE_HASH, struct lb6_affinity_key, struct lb6_affinity, 16384);
+
+/* As cilium_proxy4. Of the addresses that the proxy's socket sees only the last words differ: proxy6.h. */
+struct proxy6_key { __be32 client, server; __be16 sport, dport; };
+struct proxy6_flow {
+	struct in6 saddr, daddr;
+	__be16 dport;
+	__u16 egress;
+	__u32 src_identity, dst_identity;
+};
+MAP(cilium_proxy6, BPF_MAP_TYPE_HASH, struct proxy6_key, struct proxy6_flow, 16384);
 
 struct packet6 {
 	struct packet l4;      /* its tuple is not used */
@@ -62,6 +104,24 @@ static __always_inline const struct endpoint *lookup_endpoint6(const struct in6 
 static __always_inline _Bool same_addr6(const struct in6 *a, const struct in6 *b)
 {
 	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
+}
+
+/* The numbers in a node's /96 that are no pod's: pods have those of their IPv4 addresses in the pod CIDR, from 2 on. */
+enum { NUMBER_ROUTER = 1, NUMBER_LOOPBACK = 0xffffffff };
+
+static __always_inline struct in6 node_address6(const struct config6 *config6, __u32 number)
+{
+	struct in6 address = { .w = { config6->prefix[0], config6->prefix[1], config6->prefix[2], bpf_htonl(number) } };
+
+	return address;
+}
+
+/* Whom a pod sees that reaches itself through its own service: LOOPBACK_ADDR of IPv6. */
+static __always_inline _Bool is_loopback6(const struct config6 *config6, const struct in6 *address)
+{
+	const struct in6 loopback = node_address6(config6, NUMBER_LOOPBACK);
+
+	return same_addr6(address, &loopback);
 }
 
 /* Multicast and link-local addresses mean something on one link only: here that is a pod's veth, or the host's own pair. */

@@ -4,6 +4,8 @@ import { ask } from './ask.ts'
 import { AgentError, call, get } from './client.ts'
 import { CommandError, type Group } from './command.ts'
 import { outputFlags, render } from './output.ts'
+import { canonical } from '../cluster/cidr.ts'
+import { hostPort, splitHostPort } from '../text/hostport.ts'
 import { serviceTable } from './tables.ts'
 
 /** `cilium service`: those of Kubernetes are shown, others can be made. */
@@ -33,7 +35,7 @@ async function getService(parsed: ParsedFlags): Promise<string> {
   const id = parsed.args[0]!
   return render(parsed, await ask(`Cannot get service '${id}'`, () => get<ServiceModel>(pathOf(id))), ({ status: { realized } }) => {
     const { 'frontend-address': { ip, port }, 'backend-addresses': backends } = realized
-    return `${ip}:${port} =>\n${backends.map((backend) => `\t\t${backend.ip}:${backend.port} (${realized.id})\n`).join('')}`
+    return `${hostPort(ip, port)} =>\n${backends.map((backend) => `\t\t${hostPort(backend.ip, backend.port)} (${realized.id})\n`).join('')}`
   })
 }
 
@@ -70,13 +72,15 @@ async function remove(parsed: ParsedFlags): Promise<string> {
 }
 
 function toFrontend(text: string): ServiceAddresses['frontend-address'] {
-  const [, ip, port, protocol = 'TCP'] = /^(\d+\.\d+\.\d+\.\d+):(\d+)(?:\/(tcp|udp))?$/i.exec(text) ?? []
-  if (ip === undefined) throw new CommandError(`Unable to parse frontend address ${JSON.stringify(text)}: must be <IP>:<Port>[/UDP]`)
-  return { ip, port: Number(port), protocol: protocol.toUpperCase() as 'TCP' | 'UDP' }
+  const { ip, port, rest } = splitHostPort(text) ?? { ip: '', port: 0, rest: '' }
+  const [match, protocol = 'TCP'] = /^(?:\/(tcp|udp))?$/i.exec(rest) ?? []
+  if (ip === '' || match === undefined) throw new CommandError(`Unable to parse frontend address ${JSON.stringify(text)}: must be <IP>:<Port>[/UDP], IPv6 as [fd00::1]:80`)
+  return { ip: canonical(ip), port, protocol: protocol.toUpperCase() as 'TCP' | 'UDP' }
 }
 
 function toBackend(text: string): ServiceAddresses['backend-addresses'][number] {
-  const [, ip, port, weight] = /^(\d+\.\d+\.\d+\.\d+):(\d+)(?:\/(\d+))?$/.exec(text) ?? []
-  if (ip === undefined) throw new CommandError(`Unable to parse backend address ${JSON.stringify(text)}: must be <IP>:<Port>[/weight]`)
-  return { ip, port: Number(port), ...(weight === undefined || weight === '1' ? {} : { weight: Number(weight) }) }
+  const { ip, port, rest } = splitHostPort(text) ?? { ip: '', port: 0, rest: '' }
+  const [match, weight] = /^(?:\/(\d+))?$/.exec(rest) ?? []
+  if (ip === '' || match === undefined) throw new CommandError(`Unable to parse backend address ${JSON.stringify(text)}: must be <IP>:<Port>[/weight], IPv6 as [fd00::1]:80`)
+  return { ip: canonical(ip), port, ...(weight === undefined || weight === '1' ? {} : { weight: Number(weight) }) }
 }

@@ -57,6 +57,13 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
     expect(tables.revnatTable(services)).toBe(recorded('cli-bpf_lb_list_revnat.txt'))
   })
 
+  it('services of IPv6 have their addresses in brackets', () => {
+    const six = { id: 3, frontend: { ip: 'fd96::1', port: 80, protocol: 'TCP' as const }, backends: [{ ip: 'f00d::7', port: 8080 }] }
+    expect(lines(tables.lbTable([six])).map((line) => line.trimEnd())).toEqual(['SERVICE ADDRESS   BACKEND ADDRESS', '[fd96::1]:80      [::]:0 (0)', '                  [f00d::7]:8080 (3)'])
+    expect(lines(tables.serviceTable([{ id: 3, 'frontend-address': six.frontend, 'backend-addresses': six.backends }])).map((line) => line.trimEnd())).toEqual(['ID   Frontend       Backend', '3    [fd96::1]:80   1 => [f00d::7]:8080'])
+    expect(tables.revnatTable([six])).toContain('[fd96::1]:80')
+  })
+
   it('bpf endpoint list', () => {
     const text = lines(recorded('cli-bpf_endpoint_list.txt')).filter((line) => !line.includes('::')).map((line) => line.replace(/^(\S+(?: \S+)?) +/, (_, key: string) => key.padEnd(16)))
     const entry = (ip: string, id: number, ifindex: number, mac: string, nodeMac: string) => ({ ip, id, ifindex, mac, nodeMac, identity: 0 })

@@ -1,6 +1,7 @@
 import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import type { ConfigModel, EndpointModel, IdentityModel, ServiceAddresses } from '../api/models.ts'
 import { toNumber } from '../cluster/cidr.ts'
+import { hostPort } from '../text/hostport.ts'
 import { tabulate } from '../text/tabwriter.ts'
 import type { StatusEntry } from '../endpoint/endpoint.ts'
 
@@ -9,8 +10,6 @@ import type { StatusEntry } from '../endpoint/endpoint.ts'
 const isIPv6 = (address: string): boolean => address.split(':').length > 2
 /** By address and port; IPv4 before IPv6, which is in the order of its text. */
 const byIP = (a: string, b: string): number => (isIPv6(a) || isIPv6(b) ? Number(isIPv6(a)) - Number(isIPv6(b)) : toNumber(a.split(/[:/]/)[0]!) - toNumber(b.split(/[:/]/)[0]!) || Number(a.split(':')[1] ?? 0) - Number(b.split(':')[1] ?? 0)) || (a < b ? -1 : a > b ? 1 : 0)
-/** Address and port as one. */
-const end = (ip: string, port: number): string => (isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`)
 const byId = (a: { id: number }, b: { id: number }): number => a.id - b.id
 
 export function endpointTable(endpoints: EndpointModel[]): string {
@@ -35,8 +34,8 @@ export function identityTable(identities: IdentityModel[]): string {
 
 export function serviceTable(services: ServiceAddresses[]): string {
   const rows = [...services].sort(byId).flatMap(({ id, 'frontend-address': { ip, port }, 'backend-addresses': backends }) => {
-    const list = backends.map((backend, i) => `${i + 1} => ${backend.ip}:${backend.port}`)
-    return [`${id}\t${ip}:${port}\t${list[0] ?? ''}\t`, ...list.slice(1).map((backend) => `\t\t${backend}\t`)]
+    const list = backends.map((backend, i) => `${i + 1} => ${hostPort(backend.ip, backend.port)}`)
+    return [`${id}\t${hostPort(ip, port)}\t${list[0] ?? ''}\t`, ...list.slice(1).map((backend) => `\t\t${backend}\t`)]
   })
   return tabulate(['ID\tFrontend\tBackend\t', ...rows])
 }
@@ -52,12 +51,12 @@ export function tunnelTable(entries: TunnelEntry[]): string {
 
 /** A service's entry 0 is its head, with no address. */
 export function lbTable(services: ServiceSpec[]): string {
-  const rows = services.map(({ id, frontend, backends }): [string, string[]] => [`${frontend.ip}:${frontend.port}`, ['0.0.0.0:0 (0)', ...backends.map(({ ip, port }) => `${ip}:${port} (${id})`)]])
+  const rows = services.map(({ id, frontend, backends }): [string, string[]] => [hostPort(frontend.ip, frontend.port), [isIPv6(frontend.ip) ? '[::]:0 (0)' : '0.0.0.0:0 (0)', ...backends.map(({ ip, port }) => `${hostPort(ip, port)} (${id})`)]])
   return mapTable(['SERVICE ADDRESS', 'BACKEND ADDRESS'], rows.sort(([a], [b]) => byIP(a, b)))
 }
 
 export function revnatTable(services: ServiceSpec[]): string {
-  return mapTable(['ID', 'BACKEND ADDRESS'], [...services].sort(byId).map(({ id, frontend }) => [String(id), [`${frontend.ip}:${frontend.port}`]]))
+  return mapTable(['ID', 'BACKEND ADDRESS'], [...services].sort(byId).map(({ id, frontend }) => [String(id), [hostPort(frontend.ip, frontend.port)]]))
 }
 
 export function ipcacheTable(entries: { ip: string; identity: number; node?: string }[]): string {
@@ -80,7 +79,7 @@ const protocols: Record<number, string> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 
 /** Related entries (an ICMP error's) have flag 2 in their tuple. */
 export function conntrackList(entries: (ConntrackEntry & { related?: boolean })[]): string {
   const lines = entries.map((it) => {
-    const flow = `${protocols[it.protocol] ?? it.protocol} ${it.direction} ${end(it.src, it.srcPort)} -> ${end(it.dst, it.dstPort)} ${it.related === true ? 'related ' : ''}`
+    const flow = `${protocols[it.protocol] ?? it.protocol} ${it.direction} ${hostPort(it.src, it.srcPort)} -> ${hostPort(it.dst, it.dstPort)} ${it.related === true ? 'related ' : ''}`
     return `${flow} expires=${it.expires} rx_packets=${it.rxPackets} rx_bytes=${it.rxBytes} tx_packets=${it.txPackets} tx_bytes=${it.txBytes} flags=${it.flags.toString(16)} revnat=${it.revnat} src_sec_id=${it.sourceIdentity}`
   })
   return [...lines.sort(), ''].map((line) => line + '\n').join('')

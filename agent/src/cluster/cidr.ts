@@ -34,6 +34,9 @@ export function contains(outer: string, inner: string): boolean {
   return a.first <= b.first && b.last <= a.last
 }
 
+/** An address as it is compared: of IPv6 in the form of RFC 5952. What isn't an address stays as it is. */
+export const canonical = (ip: string): string => (six(ip) && ipaddr.IPv6.isValid(ip) ? ipaddr.IPv6.parse(ip).toRFC5952String() : ip)
+
 /** `10.9.1.7/16` and `10.9.1.7` as 10.9.0.0/16 and 10.9.1.7/32, `fd00::1` as fd00::1/128. Throws on what isn't a prefix or address. */
 export function normalized(cidr: string): string {
   if (six(cidr)) {

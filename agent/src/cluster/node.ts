@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import type { TunnelEntry } from '../datapath/types.ts'
 import type { Node } from '../k8s/types.ts'
-import { firstAddress } from './cidr.ts'
+import { canonical, firstAddress } from './cidr.ts'
 import { kernelHasIPv6, nodeCIDR6, router6 } from './ipv6.ts'
 
 /** What the agent knows of the node it runs on. */
 export interface LocalNode {
   name: string; ipv4: string; device: string; podCIDR: string; routerIPv4: string; mtu: number
   /** Absent: pods have no IPv6. */
-  ipv6?: { clusterCIDR: string; podCIDR: string; router: string }
+  ipv6?: { clusterCIDR: string; serviceCIDR: string; podCIDR: string; router: string }
 }
 
 /** Ethernet, IPv4, UDP and VXLAN or Geneve (which lash gives no options) around a packet. */
@@ -29,13 +29,27 @@ export function localNode(node: Node, wanted: WantedIPv6): LocalNode | undefined
   const lacks = !kernelHasIPv6() ? 'this kernel has no IPv6 (CONFIG_IPV6, or booted with ipv6.disable=1)' : mtu < LEAST_MTU6 ? `${device} leaves pods an MTU of ${mtu}, and IPv6 needs ${LEAST_MTU6}` : undefined
   if (lacks !== undefined && wanted.mode === 'true') throw new Error(`enable-ipv6=true: ${lacks}; set enable-ipv6 to false or auto`)
   const six = wanted.mode !== 'false' && lacks === undefined
-  return { name: node.metadata.name, ipv4, device, podCIDR, routerIPv4: firstAddress(podCIDR), mtu, ...(six ? { ipv6: localIPv6(wanted.clusterCIDR, podCIDR) } : {}) }
+  return { name: node.metadata.name, ipv4, device, podCIDR, routerIPv4: firstAddress(podCIDR), mtu, ...(six ? { ipv6: localIPv6(wanted, podCIDR) } : {}) }
 }
 
 /** What the agent was told of IPv6; `auto` is wherever the kernel has it. */
-export interface WantedIPv6 { mode: 'auto' | 'true' | 'false'; clusterCIDR: string }
+export interface WantedIPv6 { mode: 'auto' | 'true' | 'false'; clusterCIDR: string; serviceCIDR: string }
 
-export const localIPv6 = (clusterCIDR: string, podCIDR: string): NonNullable<LocalNode['ipv6']> => ({ clusterCIDR, podCIDR: nodeCIDR6(clusterCIDR, podCIDR), router: router6(clusterCIDR, podCIDR) })
+export const localIPv6 = ({ clusterCIDR, serviceCIDR }: Pick<WantedIPv6, 'clusterCIDR' | 'serviceCIDR'>, podCIDR: string): NonNullable<LocalNode['ipv6']> =>
+  ({ clusterCIDR, serviceCIDR, podCIDR: nodeCIDR6(clusterCIDR, podCIDR), router: router6(clusterCIDR, podCIDR) })
+
+/**
+ * Where node ports are served, at every node: its InternalIPs, and of IPv6 its router's address, since nodes mostly have no IPv6 address that Kubernetes
+ * knows of.
+ */
+export function nodePortAddresses(nodes: Node[], { ipv6 }: Pick<LocalNode, 'ipv6'>): string[] {
+  return nodes.flatMap((node) => {
+    const internal = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => canonical(address))
+    const four = internalIP(node), { podCIDR } = node.spec
+    const six = ipv6 === undefined ? [] : [...internal.filter((ip) => ip.includes(':')), ...(podCIDR === undefined ? [] : [router6(ipv6.clusterCIDR, podCIDR)])]
+    return [...(four === undefined ? [] : [four]), ...six]
+  }).sort()
+}
 
 function interfaceWith(ipv4: string): string | undefined {
   return Object.entries(networkInterfaces()).find(([, addresses]) => addresses?.some(({ address }) => address === ipv4))?.[0]

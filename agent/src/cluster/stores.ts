@@ -1,9 +1,9 @@
 import { Informer } from '../k8s/informer.ts'
-import type { CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, Endpoints, Namespace, NetworkPolicy, Node, Pod, Service } from '../k8s/types.ts'
+import type { CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, Endpoints, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../k8s/types.ts'
 
 /** Local copies of everything the agent follows in the cluster; pods are those of this node only. */
 export interface Stores {
-  nodes: Informer<Node>; namespaces: Informer<Namespace>; pods: Informer<Pod>; services: Informer<Service>; endpoints: Informer<Endpoints>
+  nodes: Informer<Node>; namespaces: Informer<Namespace>; pods: Informer<Pod>; services: Informer<Service>; endpoints: Informer<Endpoints>; slices: Informer<EndpointSlice>
   networkPolicies: Informer<NetworkPolicy>; ciliumPolicies: Informer<CiliumNetworkPolicy>
   identities: Informer<CiliumIdentity>; ciliumEndpoints: Informer<CiliumEndpoint>
 }
@@ -15,6 +15,7 @@ export function createStores(nodeName: string): Stores {
     pods: new Informer({ path: '/api/v1/pods', fieldSelector: `spec.nodeName=${nodeName}` }),
     services: new Informer({ path: '/api/v1/services' }),
     endpoints: new Informer({ path: '/api/v1/endpoints' }),
+    slices: new Informer({ path: '/apis/discovery.k8s.io/v1/endpointslices', older: '/apis/discovery.k8s.io/v1beta1/endpointslices' }),
     networkPolicies: new Informer({ path: '/apis/networking.k8s.io/v1/networkpolicies' }),
     ciliumPolicies: new Informer({ path: '/apis/cilium.io/v2/ciliumnetworkpolicies' }),
     identities: new Informer({ path: '/apis/cilium.io/v2/ciliumidentities' }),

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
-import { range } from '../cluster/cidr.ts'
+import { normalized, range } from '../cluster/cidr.ts'
 import { checkClusterCIDR6 } from '../cluster/ipv6.ts'
 import { listenAddress } from '../metrics/listen.ts'
 import { didYouMean } from '../text/nearest.ts'
@@ -25,6 +25,7 @@ export const agentFlags: Flags = {
   'enable-ipv6': { type: 'string', default: 'auto', usage: 'Give pods IPv6 addresses too: true, false, or auto (where the kernel has IPv6)' },
   'identity-gc-interval': { type: 'number', default: '15', usage: 'Seconds between looks for identities that no endpoint has; one that is unused at two of them is removed' },
   'ipv6-cluster-alloc-cidr': { type: 'string', default: 'f00d::/64', usage: 'IPv6 prefix of all pods, 64 bits; each node has a /96 of it' },
+  'ipv6-service-range': { type: 'string', default: 'fd96::/112', usage: 'Prefix of all cluster IPs of IPv6' },
   'k8s-api-host': { type: 'string', default: '', usage: 'Host of the API server; default: as the environment of a pod has it' },
   'k8s-api-port': { type: 'string', default: '', usage: 'Port of the API server' },
   'k8s-ca-file': { type: 'string', default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt', usage: 'CA of the API server' },
@@ -46,6 +47,7 @@ export const agentFlags: Flags = {
 
 const prefix = z.string().check(z.refine((value) => { try { range(value); return true } catch { return false } }, 'not an IPv4 prefix such as 10.244.0.0/16'))
 const prefix6 = z.string().check(z.refine((value) => { try { checkClusterCIDR6(value); return true } catch { return false } }, 'not an IPv6 prefix of 64 bits such as f00d::/64'))
+const anyPrefix6 = z.string().check(z.refine((value) => { try { return value.includes(':') && normalized(value).length > 0 } catch { return false } }, 'not an IPv6 prefix such as fd96::/112'))
 const flag = z.enum(['true', 'false', '1', '0'], 'must be true or false')
 const address = z.string().check(z.refine((value) => { try { return value === '' || listenAddress(value) !== undefined } catch { return false } }, 'must be an address such as :9090'))
 const whole = (least: number, most: number) => z.coerce.number().check(z.int(), z.gte(least, `must be at least ${least}`), z.lte(most, `must be at most ${most}`))
@@ -54,7 +56,7 @@ const powerOfTwo = whole(1, 65_536).check(z.refine((value) => Number.isInteger(M
 const schema = z.object({
   'agent-health-port': whole(0, 65_535), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cluster-health-port': whole(0, 65_535), 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
-  'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6,
+  'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6, 'ipv6-service-range': anyPrefix6,
   'identity-gc-interval': whole(1, 86_400), 'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
   'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'prefilter-device': z.string(), 'prefilter-mode': z.enum(['auto', 'native', 'generic'], 'must be auto, native or generic'), 'prefilter-object-file': z.string(), 'prometheus-serve-addr': address, 'service-cidr': prefix,
   'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.enum(['vxlan', 'geneve'], 'must be vxlan or geneve'), 'tunnel-port': whole(0, 65_535),

@@ -57,14 +57,14 @@ export class LoadedDatapath implements Datapath {
     this.plainRouting = options.includes('plain-routing')
     this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'), this.map('cilium_lxc6'))
     this.policies = new PolicyMap(this.map('cilium_policy'))
-    this.services = new ServiceMaps(this.map('cilium_lb4_services'), this.map('cilium_lb4_reverse_nat'), this.map('cilium_lb4_backends'), this.map('cilium_lb4_affinity'))
+    this.services = new ServiceMaps((name) => this.map(name))
     this.tunnels = new TunnelMap(this.map('cilium_tunnel_map'), parsePrefix(config.podCIDR).bits, this.map('cilium_tunnel_map6'))
     this.ipcache = new IPCacheMap(this.map('cilium_ipcache'), this.map('cilium_ipcache6'))
     this.cidrs = new CIDRMap({ prefixes: this.map('cilium_cidr'), config: this.map('cilium_config'), prefixes6: this.map('cilium_cidr6'), lengths6: this.map('cilium_cidr6_lengths') })
     this.conntrack = this.map('cilium_ct4_global')
     this.prefilter = config.prefilter === undefined ? undefined : new PrefilterProgram(config.prefilter, maps, pinFolder(config.bpffs))
-    this.proxied = new ProxyMap(this.map('cilium_proxy4'), this.conntrack)
     this.conntrack6 = this.map('cilium_ct6_global')
+    this.proxied = new ProxyMap({ map: this.map('cilium_proxy4'), conntrack: this.conntrack }, { map: this.map('cilium_proxy6'), conntrack: this.conntrack6 })
     this.reader = new PerfReader(this.map('cilium_events'), config.monitorPages, (event) => { for (const listener of this.listeners) listener(event) })
     this.ring = { cpus: this.reader.cpus, pages: config.monitorPages, pageSize: PAGE_SIZE }
   }
@@ -221,7 +221,7 @@ export class LoadedDatapath implements Datapath {
   }
 
   listenForProxy(port: number): number {
-    return listenOn(DEVICE.host, port)
+    return listenOn(DEVICE.host, port, this.config.ipv6 !== undefined)
   }
 
   proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined {

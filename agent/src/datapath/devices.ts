@@ -1,6 +1,6 @@
 /** The node's own devices: the cilium_host/cilium_net pair, through which the host reaches pods and services, and the overlay. */
 import { hasFault } from '../fault.ts'
-import { randomMac } from './address.ts'
+import { ipv6Text, parsePrefix6, randomMac } from './address.ts'
 import { addAddress, addTunnel, addVeth, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { enableIPv6, forwardIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
@@ -14,6 +14,13 @@ const OVERLAY: Readonly<Record<TunnelKind, string>> = { vxlan: 'cilium_vxlan', g
 const LOOPBACK_ADDRESS = '169.254.42.1'
 /** Where redirected connections go: PROXY_NET in agent/bpf/lib/proxy.h. Its route goes with the device. */
 const PROXY_PREFIX = '169.254.64.0/18'
+
+/** The same of IPv6, a part of the node's own /96: PROXY_SERVERS in agent/bpf/lib/proxy6.h. */
+export function proxyPrefix6(podCIDR: string): string {
+  const address = Buffer.from(parsePrefix6(podCIDR).address)
+  address.writeUInt32BE(0x4000_0000, 12)
+  return `${ipv6Text(address)}/98`
+}
 
 export interface NodeDevices { host: Link; overlay: Link }
 
@@ -64,7 +71,8 @@ export function ensureDevices(config: DatapathConfig): NodeDevices {
     if (config.ipv6 !== undefined) {
       forwardIPv6()
       addAddress(netlink, host, config.ipv6.router)
-      setRoute(netlink, { prefix: config.ipv6.clusterCIDR, link: host, source: config.ipv6.router })
+      for (const prefix of [config.ipv6.clusterCIDR, config.ipv6.serviceCIDR]) setRoute(netlink, { prefix, link: host, source: config.ipv6.router })
+      setRoute(netlink, { prefix: proxyPrefix6(config.ipv6.podCIDR), link: host, local: true })
     }
     return { host, overlay: ensureOverlay(netlink, hasFault('ignores-tunnel-option') ? 'vxlan' : config.tunnel, config.tunnelPort, config.mtu, six) }
   })

@@ -29,6 +29,17 @@ export const DEBUG = {
   ctMatch: 8,
   /** arg1 conntrack state (0 new, 1 established, 2 reply, 3 related), arg2 revnat. */
   ctVerdict: 15,
+  /** arg1 the last word of the service's address, arg2 port. */
+  lb6LookupMaster: 22,
+  lb6LookupMasterFail: 23,
+  /** arg1 slave, arg2 port. */
+  lb6LookupSlave: 24,
+  /** arg1 the last word of the backend's address, arg2 port. */
+  lb6LookupSlaveSuccess: 25,
+  /** arg1 revnat. */
+  lb6ReverseNatLookup: 26,
+  /** arg1 the last word of the service's address, arg2 port. */
+  lb6ReverseNat: 27,
   /** arg1 service address, arg2 port. */
   lb4LookupMaster: 28,
   lb4LookupMasterFail: 29,

@@ -241,18 +241,30 @@ describe.skipIf(!isRoot)('seeded faults of IPv6', { timeout: 240_000 }, () => {
       return seen
     }
     const overlay = await both(far)
+    /** How many backends answer one client, of two. */
+    const answering = async (id: number, six: string, four: string, affinity?: number): Promise<{ six: number; four: number }> => {
+      const count = async (ip: string, number: number, backends: string[]): Promise<number> => {
+        await a1.call('upsertService', { id: number, frontend: { ip, port: 80, protocol: 'TCP' }, backends: backends.map((backend) => ({ ip: backend, port: 8080 })), ...(affinity === undefined ? {} : { affinity }) })
+        return new Set((await Promise.all(Array.from({ length: 10 }, () => lab.run(client.netns, 'tcp', ip, '80')))).flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size
+      }
+      return { six: await count(six, id, [near.ip6, far.ip6]), four: await count(four, id + 1, [near.ip, far.ip]) }
+    }
+    const backends = await answering(1, 'fd96::10', '10.96.0.10'), affine = await answering(3, 'fd96::11', '10.96.0.11', 600)
     const vni = { six: await vnis('86dd'), four: await vnis('0800') }
-    return { overlay, vni, replied: await under(10, { ingress: [] }), egress: await under(10, { egress: [] }), ingress: await under(11, { ingress: [] }) }
+    return { overlay, backends, affine, vni, replied: await under(10, { ingress: [] }), egress: await under(10, { egress: [] }), ingress: await under(11, { ingress: [] }) }
   }
 
   const alike = <T>(value: T): { six: T; four: T } => ({ six: value, four: value })
-  const healthy = { overlay: alike(true), vni: alike(1010), replied: alike(true), egress: alike(false), ingress: alike(false) }
+  const healthy = { overlay: alike(true), backends: alike(2), affine: alike(1), vni: alike(1010), replied: alike(true), egress: alike(false), ingress: alike(false) }
   test.each([
     ['none', {}],
     ['IPV6_POLICY_FORGETS_DROP', { ingress: { six: true, four: false } }],
     ['IPV6_EGRESS_NOT_ENFORCED', { egress: { six: true, four: false } }],
     ['IPV6_REPLIES_DENIED', { replied: { six: false, four: true } }],
     ['IPV6_WRONG_VNI', { vni: { six: 1011, four: 1010 } }],
+    ['IPV6_NO_REVERSE_NAT', { backends: { six: 0, four: 2 }, affine: { six: 0, four: 1 } }],
+    ['IPV6_SERVICE_ONE_BACKEND', { backends: { six: 1, four: 2 } }],
+    ['IPV6_FORGETS_AFFINITY', { affine: { six: 2, four: 1 } }],
   ])('%s changes what it says and nothing else', async (fault, changes) => {
     const w = await world(compile(folder, fault === 'none' ? undefined : fault), { six: true })
     try {

@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { parsePrefix } from './address.ts'
 import { encodeLengths6 } from './cidrs.ts'
 import { parseCpuList } from './cpus.ts'
-import { decodeConntrack, decodeEndpoint, decodePolicyKey, decodeServiceKey, encodeConfig, encodeConfig6, encodeEndpoint, encodePolicyKey, encodeServiceKey } from './layouts.ts'
+import {
+  conntrackKeyOf6, decodeConntrack, decodeEndpoint, decodePolicyKey, decodeProxyFlow6, decodeServiceKey, decodeServiceValue, encodeBackendKey, encodeConfig, encodeConfig6, encodeEndpoint, encodePolicyKey, encodeProxyKey,
+  encodeServiceKey, encodeServiceValue,
+} from './layouts.ts'
 
 describe('map layouts', () => {
   test('a service key is address and port in network order, then slave and protocol', () => {
@@ -51,6 +54,24 @@ describe('map layouts of IPv6', () => {
     const value = encodeLengths6([33, 128, 0, 33])
     expect(value.toString('hex', 0, 64)).toBe('03000000' + '80000000' + 'ff'.repeat(16) + '21000000' + 'ffffffff80' + '00'.repeat(11) + '00000000' + '00'.repeat(16))
     expect(() => encodeLengths6(Array.from({ length: 17 }, (_, i) => i))).toThrow('policies name IPv6 prefixes of 17 lengths (/16, /15')
+  })
+
+  test('services have IPv4\'s layouts with longer addresses', () => {
+    const key = { ip: 'fd96::10', port: 53, protocol: 'UDP' as const, slave: 2 }
+    expect(encodeServiceKey(key).toString('hex')).toBe('fd96' + '00'.repeat(13) + '10' + '0035' + '0200' + '11' + '000000')
+    expect(decodeServiceKey(encodeServiceKey(key))).toEqual(key)
+    const value = { ip: 'f00d::7', port: 8080, count: 3, revnat: 7, affinity: 600 }
+    expect(encodeServiceValue(value).toString('hex')).toBe('f00d' + '00'.repeat(13) + '07' + '1f90' + '0300' + '0700' + '0000' + '58020000')
+    expect(decodeServiceValue(encodeServiceValue(value))).toEqual(value)
+    expect(encodeBackendKey('f00d::7', 8080, 7).toString('hex')).toBe('f00d' + '00'.repeat(13) + '07' + '1f90' + '0700')
+  })
+
+  test('a redirected connection is known by the last words of its addresses, and has the client\'s', () => {
+    const key = encodeProxyKey({ ip: 'f00d::af4:100:8000:1', port: 40_960 }, { ip: 'f00d::af4:100:4000:2', port: 10_000 })
+    expect(key.toString('hex')).toBe('80000001' + '40000002' + 'a000' + '2710')
+    const value = Buffer.from('fd09' + '00'.repeat(13) + '01' + 'f00d' + '00'.repeat(13) + '07' + '0050' + '0100' + '05000000' + '06000000', 'hex')
+    expect(decodeProxyFlow6(value)).toEqual({ client: 'fd09::1', ip: 'f00d::7', port: 80, direction: 'egress', srcIdentity: 5, dstIdentity: 6 })
+    expect(conntrackKeyOf6(key, value).toString('hex')).toBe('f00d' + '00'.repeat(13) + '07' + 'fd09' + '00'.repeat(13) + '01' + '0050' + 'a000' + '06' + '00' + '0000')
   })
 
   test('a flow is listed with its addresses and ports', () => {

@@ -1,5 +1,5 @@
 /** The structures of agent/bpf/lib/maps.h, byte for byte. Addresses and ports are in network order, everything else in the host's. */
-import { ipv4Bytes, ipv4Text, ipv6Text, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
+import { addressBytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
 import type { ConntrackEntry, PolicyAllow, Protocol, ProxyOrigin, Socket } from './types.ts'
 
 const PROTOCOL_NUMBER: Record<Protocol, number> = { ANY: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58 }
@@ -82,9 +82,9 @@ export function decodePolicyValue(value: Buffer): PolicyValue {
   return { packets: Number(value.readBigUInt64LE(0)), bytes: Number(value.readBigUInt64LE(8)), proxyPort: value.readUInt16BE(16) }
 }
 
-/** Key of cilium_proxy4: a connection as the proxy's socket sees it. */
+/** Key of cilium_proxy4 and cilium_proxy6: a connection as the proxy's socket sees it. Of IPv6 the addresses' last words tell. */
 export function encodeProxyKey(client: Socket, proxy: Socket): Buffer {
-  const key = Buffer.concat([ipv4Bytes(client.ip), ipv4Bytes(proxy.ip), Buffer.alloc(4)])
+  const key = Buffer.concat([addressBytes(client.ip).subarray(-4), addressBytes(proxy.ip).subarray(-4), Buffer.alloc(4)])
   key.writeUInt16BE(client.port, 8)
   key.writeUInt16BE(proxy.port, 10)
   return key
@@ -96,6 +96,21 @@ export function decodeProxyFlow(value: Buffer): Omit<ProxyOrigin, 'client'> {
   }
 }
 
+/** The value of cilium_proxy6, which has the client's address too: the proxy sees another. */
+export function decodeProxyFlow6(value: Buffer): ProxyOrigin {
+  return {
+    client: ipv6Text(value), ip: ipv6Text(value, 16), port: value.readUInt16BE(32), direction: value.readUInt16LE(34) === 0 ? 'ingress' : 'egress',
+    srcIdentity: value.readUInt32LE(36), dstIdentity: value.readUInt32LE(40),
+  }
+}
+
+/** Of an entry of cilium_proxy6, the key of its flow in cilium_ct6_global. */
+export function conntrackKeyOf6(key: Buffer, value: Buffer): Buffer {
+  const TCP = 6, IN = 1, OUT = 0
+  const egress = value.readUInt16LE(34) !== 0
+  return Buffer.concat([value.subarray(16, 32), value.subarray(0, 16), value.subarray(32, 34), key.subarray(8, 10), Buffer.from([TCP, egress ? OUT : IN, 0, 0])])
+}
+
 /** Of an entry of cilium_proxy4, the key of its flow in cilium_ct4_global. */
 export function conntrackKeyOf(key: Buffer, value: Buffer): Buffer {
   const TCP = 6, IN = 1, OUT = 0
@@ -103,56 +118,62 @@ export function conntrackKeyOf(key: Buffer, value: Buffer): Buffer {
   return Buffer.concat([value.subarray(0, 4), key.subarray(0, 4), value.subarray(4, 6), key.subarray(8, 10), Buffer.from([TCP, egress ? OUT : IN, 0, 0])])
 }
 
+/** How many bytes an address has in the maps of services: cilium_lb4_…, cilium_lb6_…, which differ in nothing else. */
+export type AddressSize = 4 | 16
+const sizeOf = (ip: string): AddressSize => (isIPv6(ip) ? 16 : 4)
+const addressText = (bytes: Buffer, size: AddressSize): string => (size === 16 ? ipv6Text(bytes) : ipv4Text(bytes))
+/** The address, then room. */
+const withAddress = (ip: string, more: number): Buffer => Buffer.concat([addressBytes(ip), Buffer.alloc(more)])
+
 export interface ServiceKey { ip: string; port: number; protocol: 'TCP' | 'UDP'; slave: number }
 
 export function encodeServiceKey(key: ServiceKey): Buffer {
-  const bytes = Buffer.alloc(12)
-  ipv4Bytes(key.ip).copy(bytes)
-  bytes.writeUInt16BE(key.port, 4)
-  bytes.writeUInt16LE(key.slave, 6)
-  bytes.writeUInt8(protocolNumber(key.protocol), 8)
+  const bytes = withAddress(key.ip, 8), at = sizeOf(key.ip)
+  bytes.writeUInt16BE(key.port, at)
+  bytes.writeUInt16LE(key.slave, at + 2)
+  bytes.writeUInt8(protocolNumber(key.protocol), at + 4)
   return bytes
 }
 
 export function decodeServiceKey(bytes: Buffer): ServiceKey {
-  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), slave: bytes.readUInt16LE(6), protocol: bytes.readUInt8(8) === PROTOCOL_NUMBER.UDP ? 'UDP' : 'TCP' }
+  const at = bytes.length - 8 as AddressSize
+  return { ip: addressText(bytes, at), port: bytes.readUInt16BE(at), slave: bytes.readUInt16LE(at + 2), protocol: bytes.readUInt8(at + 4) === PROTOCOL_NUMBER.UDP ? 'UDP' : 'TCP' }
 }
 
 /** A service (slave 0: count and affinity in seconds, no target) or one of its backends. */
 export interface ServiceValue { ip: string; port: number; count: number; revnat: number; affinity: number }
 
 export function encodeServiceValue(service: ServiceValue): Buffer {
-  const bytes = Buffer.alloc(16)
-  ipv4Bytes(service.ip).copy(bytes)
-  bytes.writeUInt16BE(service.port, 4)
-  bytes.writeUInt16LE(service.count, 6)
-  bytes.writeUInt16LE(service.revnat, 8)
-  bytes.writeUInt32LE(service.affinity, 12)
+  const bytes = withAddress(service.ip, 12), at = sizeOf(service.ip)
+  bytes.writeUInt16BE(service.port, at)
+  bytes.writeUInt16LE(service.count, at + 2)
+  bytes.writeUInt16LE(service.revnat, at + 4)
+  bytes.writeUInt32LE(service.affinity, at + 8)
   return bytes
 }
 
 export function decodeServiceValue(bytes: Buffer): ServiceValue {
-  return { ip: ipv4Text(bytes), port: bytes.readUInt16BE(4), count: bytes.readUInt16LE(6), revnat: bytes.readUInt16LE(8), affinity: bytes.readUInt32LE(12) }
+  const at = bytes.length - 12 as AddressSize
+  return { ip: addressText(bytes, at), port: bytes.readUInt16BE(at), count: bytes.readUInt16LE(at + 2), revnat: bytes.readUInt16LE(at + 4), affinity: bytes.readUInt32LE(at + 8) }
 }
 
 /** Value of cilium_lb4_reverse_nat. */
 export function encodeReverseNat(ip: string, port: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  ipv4Bytes(ip).copy(bytes)
-  bytes.writeUInt16BE(port, 4)
+  const bytes = withAddress(ip, 4)
+  bytes.writeUInt16BE(port, sizeOf(ip))
   return bytes
 }
 
 /** Key of cilium_lb4_backends. */
 export function encodeBackendKey(ip: string, port: number, revnat: number): Buffer {
   const bytes = encodeReverseNat(ip, port)
-  bytes.writeUInt16LE(revnat, 6)
+  bytes.writeUInt16LE(revnat, sizeOf(ip) + 2)
   return bytes
 }
 
 /** Of cilium_lb4_affinity: whose service it is, and when (CLOCK_MONOTONIC in seconds) its client came last. */
 export function decodeAffinity(key: Buffer, value: Buffer): { revnat: number; lastUsed: number } {
-  return { revnat: key.readUInt16LE(4), lastUsed: value.readUInt32LE(8) }
+  return { revnat: key.readUInt16LE(key.length - 4), lastUsed: value.readUInt32LE(value.length - 4) }
 }
 
 const CT6_KEY = 40

@@ -1,5 +1,8 @@
 /** Services and their backends in the load-balancer maps. */
+import { hostPort } from '../text/hostport.ts'
+import { isIPv6 } from './address.ts'
 import type { BpfMap } from './bpf.ts'
+import { DatapathError } from './errors.ts'
 import {
   decodeAffinity, decodeServiceKey, decodeServiceValue, encodeBackendKey, encodeReverseNat, encodeServiceKey, encodeServiceValue, u32Key, type ServiceValue,
 } from './layouts.ts'
@@ -16,24 +19,30 @@ function slots(backends: Backend[]): Backend[] {
 function weighed(list: Backend[]): Backend[] {
   const counts = new Map<string, Backend & { weight: number }>()
   for (const { ip, port } of list) {
-    const known = counts.get(`${ip}:${port}`)
-    if (known === undefined) counts.set(`${ip}:${port}`, { ip, port, weight: 1 })
+    const known = counts.get(hostPort(ip, port))
+    if (known === undefined) counts.set(hostPort(ip, port), { ip, port, weight: 1 })
     else known.weight++
   }
   return [...counts.values()].map(({ weight, ...backend }) => (weight === 1 ? backend : { ...backend, weight }))
 }
 
-export class ServiceMaps {
+interface FamilyMaps { services: BpfMap; reverseNat: BpfMap; backends: BpfMap; affinities: BpfMap }
+
+/** The services of one family. */
+class FamilyServices {
   private readonly services: BpfMap
   private readonly reverseNat: BpfMap
   private readonly backends: BpfMap
   private readonly affinities: BpfMap
+  /** A service has it for an address. */
+  private readonly unspecified: string
 
-  constructor(services: BpfMap, reverseNat: BpfMap, backends: BpfMap, affinities: BpfMap) {
+  constructor({ services, reverseNat, backends, affinities }: FamilyMaps, unspecified: string) {
     this.services = services
     this.reverseNat = reverseNat
     this.backends = backends
     this.affinities = affinities
+    this.unspecified = unspecified
   }
 
   private slot(frontend: ServiceSpec['frontend'], slave: number): ServiceValue | undefined {
@@ -57,7 +66,7 @@ export class ServiceMaps {
     this.reverseNat.update(u32Key(id), encodeReverseNat(frontend.ip, frontend.port))
     for (const backend of backends) this.backends.update(encodeBackendKey(backend.ip, backend.port, id), u32Key(1))
     backends.forEach((backend, i) => this.setSlot(frontend, i + 1, { ...backend, count: 0, revnat: id, affinity: 0 }))
-    this.setSlot(frontend, 0, { ip: '0.0.0.0', port: 0, count: backends.length, revnat: id, affinity })
+    this.setSlot(frontend, 0, { ip: this.unspecified, port: 0, count: backends.length, revnat: id, affinity })
     for (let slave = backends.length + 1; slave <= (old?.count ?? 0); slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
     if (old === undefined) return
     const kept = (backend: Backend): boolean => old.revnat === id && backends.some(({ ip, port }) => ip === backend.ip && port === backend.port)
@@ -79,7 +88,7 @@ export class ServiceMaps {
       const { slave, ...frontend } = decodeServiceKey(keyBytes)
       const { count, revnat, affinity } = decodeServiceValue(valueBytes)
       return slave === 0 ? [{ id: revnat, frontend, backends: weighed(this.backendsOf(frontend, count)), ...(affinity === 0 ? {} : { affinity }) }] : []
-    }).sort((a, b) => a.id - b.id)
+    })
   }
 
   /** Forgets the affinities that are past their time, or of services that are gone. */
@@ -90,5 +99,45 @@ export class ServiceMaps {
       const { revnat, lastUsed } = decodeAffinity(key, value)
       if (lastUsed + (seconds.get(revnat) ?? 0) < now) this.affinities.delete(key)
     }
+  }
+}
+
+/** Services of both families, each in maps of its own: cilium_lb4_…, cilium_lb6_…. Numbers are of both. */
+export class ServiceMaps {
+  private readonly four: FamilyServices
+  private readonly six: FamilyServices
+
+  /** `map` is of a name. */
+  constructor(map: (name: string) => BpfMap) {
+    const of = (family: 4 | 6): FamilyMaps => ({
+      services: map(`cilium_lb${family}_services`), reverseNat: map(`cilium_lb${family}_reverse_nat`), backends: map(`cilium_lb${family}_backends`), affinities: map(`cilium_lb${family}_affinity`),
+    })
+    this.four = new FamilyServices(of(4), '0.0.0.0')
+    this.six = new FamilyServices(of(6), '::')
+  }
+
+  private of({ ip }: ServiceSpec['frontend']): FamilyServices {
+    return isIPv6(ip) ? this.six : this.four
+  }
+
+  /** Throws for backends of the other family: packets are not translated from one to the other. */
+  upsert(service: ServiceSpec): void {
+    const { frontend, backends } = service
+    const alien = backends.find(({ ip }) => isIPv6(ip) !== isIPv6(frontend.ip))
+    if (alien !== undefined) throw new DatapathError(`service ${hostPort(frontend.ip, frontend.port)} can't have backend ${hostPort(alien.ip, alien.port)}: it is of the other IP family`)
+    this.of(frontend).upsert(service)
+  }
+
+  delete(frontend: ServiceSpec['frontend']): void {
+    this.of(frontend).delete(frontend)
+  }
+
+  list(): ServiceSpec[] {
+    return [...this.four.list(), ...this.six.list()].sort((a, b) => a.id - b.id)
+  }
+
+  collectAffinities(): void {
+    this.four.collectAffinities()
+    this.six.collectAffinities()
   }
 }

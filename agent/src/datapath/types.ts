@@ -28,7 +28,7 @@ export interface DatapathConfig {
   /** UDP port of the tunnel. */
   tunnelPort: number
   /** Absent: pods have no IPv6. Nodes have a /96 each of the cluster's /64; it travels through the same tunnels. */
-  ipv6?: { podCIDR: string; clusterCIDR: string; /** Assigned to cilium_host, as routerIPv4 is. */ router: string }
+  ipv6?: { podCIDR: string; clusterCIDR: string; /** Cluster IPs of this family: routed as serviceCIDR is. */ serviceCIDR: string; /** Assigned to cilium_host, as routerIPv4 is. */ router: string }
   /** MTU of pods; the underlay's less 50. */
   mtu: number
   /** perf ring pages a CPU, power of two. */
@@ -70,6 +70,7 @@ export interface ServiceSpec {
   /** Reverse-translation index, unique a frontend, 1..65535. */
   id: number
   frontend: { ip: string; port: number; protocol: 'TCP' | 'UDP' }
+  /** Of the frontend's family. */
   backends: Backend[]
   /** Seconds that a client keeps its backend after its last new flow; undefined for no affinity. */
   affinity?: number
@@ -118,7 +119,7 @@ export interface Datapath {
   /** From the endpoint maps, a row an address; this host's own addresses are in it too, with id 0 and ifindex 0. */
   listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
   listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number; /** 0 for none. */ proxyPort: number }[]
-  /** A descriptor that listens where redirected connections come. Throws when the port is taken. */
+  /** A descriptor that listens where redirected connections of either family come (those of IPv4 may be seen with `::ffff:` before their addresses). Throws when the port is taken. */
   listenForProxy(port: number): number
   /** What is known of a connection that the proxy accepted; undefined when it didn't come by a redirect. */
   proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined

@@ -1,12 +1,15 @@
 import { messageOf, type Logger } from '../log.ts'
-import { KubeError, type KubeClient } from './client.ts'
+import { isStatus, KubeError, type KubeClient } from './client.ts'
 import type { KubeList, KubeObject } from './types.ts'
 
-export interface Source { path: string; fieldSelector?: string }
+/** `older` is asked where the server has no `path`; one that has neither has none of these objects. */
+export interface Source { path: string; older?: string; fieldSelector?: string }
 interface WatchEvent<T> { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string } }
 
 const watchSeconds = 290
 const backoff = { first: 200, most: 10_000 }
+/** Until a server is asked again for what it doesn't have. */
+const absentMs = 60_000
 
 export const keyOf = ({ metadata: { namespace, name } }: KubeObject): string => (namespace === undefined ? name : `${namespace}/${name}`)
 
@@ -20,6 +23,8 @@ export class Informer<T extends KubeObject> {
   #error: string | undefined
 
   readonly source: Source
+  /** Of the source's paths the one that the server has; undefined when it has none. */
+  #path: string | undefined
   constructor(source: Source) { this.source = source }
 
   /** Resolves after the first complete list. */
@@ -41,7 +46,12 @@ export class Informer<T extends KubeObject> {
     while (!signal.aborted) {
       try {
         version ??= await this.#relist(client)
-        version = await this.#watch(client, version, () => { this.#error = undefined; pause = backoff.first })
+        if (this.#path === undefined) {
+          version = undefined
+          await sleep(absentMs, signal)
+          continue
+        }
+        version = await this.#watch(client, this.#path, version, () => { this.#error = undefined; pause = backoff.first })
       } catch (error) {
         if (signal.aborted) break
         if (error instanceof KubeError && error.status === 410) { version = undefined; continue }
@@ -56,7 +66,7 @@ export class Informer<T extends KubeObject> {
   }
 
   async #relist(client: KubeClient): Promise<string> {
-    const list = await client.get<KubeList<T>>(this.source.path, this.#selector())
+    const list = await this.#getList(client)
     const seen = new Set<string>()
     let changed = false
     for (const item of list.items ?? []) { seen.add(keyOf(item)); changed = this.#put(item) || changed }
@@ -66,13 +76,29 @@ export class Informer<T extends KubeObject> {
     return list.metadata.resourceVersion ?? '0'
   }
 
+  async #getList(client: KubeClient): Promise<KubeList<T>> {
+    const { path, older } = this.source
+    const get = async (from: string): Promise<KubeList<T>> => {
+      const list = await client.get<KubeList<T>>(from, this.#selector())
+      this.#path = from
+      return list
+    }
+    if (older === undefined) return get(path)
+    // A path that was there is asked first: a server that was replaced may have only the other.
+    for (const from of this.#path === older ? [older, path] : [path, older]) {
+      try { return await get(from) } catch (error) { if (!isStatus(error, 404)) throw error }
+    }
+    this.#path = undefined
+    return { metadata: {}, items: [] }
+  }
+
   /** Returns the version to go on from when the server ends the watch, as it does every few minutes. */
-  async #watch(client: KubeClient, from: string, onOpen: () => void): Promise<string | undefined> {
+  async #watch(client: KubeClient, path: string, from: string, onOpen: () => void): Promise<string | undefined> {
     let version: string | undefined = from
     const query = { ...this.#selector(), watch: '1', allowWatchBookmarks: 'true', resourceVersion: from, timeoutSeconds: String(watchSeconds) }
-    await client.watch(this.source.path, query, (line) => {
+    await client.watch(path, query, (line) => {
       const event = JSON.parse(line) as WatchEvent<T>
-      if (event.type === 'ERROR') throw new KubeError(`WATCH ${this.source.path}`, event.object.code ?? 500, 'Watch', event.object.message ?? 'watch failed')
+      if (event.type === 'ERROR') throw new KubeError(`WATCH ${path}`, event.object.code ?? 500, 'Watch', event.object.message ?? 'watch failed')
       version = event.object.metadata.resourceVersion
       if (event.type === 'BOOKMARK') return
       const changed = event.type === 'DELETED' ? this.#items.delete(keyOf(event.object)) : this.#put(event.object)

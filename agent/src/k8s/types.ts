@@ -17,11 +17,16 @@ export interface Pod extends KubeObject {
 export interface ServicePort { name?: string; port: number; nodePort?: number; protocol?: string }
 export interface Service extends KubeObject {
   spec: {
-    clusterIP?: string; type?: string; externalIPs?: string[]; selector?: Record<string, string>; ports?: ServicePort[]
+    clusterIP?: string; /** Of both families, the first is clusterIP; since 1.20. */ clusterIPs?: string[]; type?: string; externalIPs?: string[]; selector?: Record<string, string>; ports?: ServicePort[]
     sessionAffinity?: string; sessionAffinityConfig?: { clientIP?: { timeoutSeconds?: number } }
   }
 }
 export interface Endpoints extends KubeObject { subsets?: { addresses?: { ip: string }[]; ports?: { name?: string; port: number; protocol?: string }[] }[] }
+
+/** Of discovery.k8s.io, v1 and v1beta1: addresses of one family behind a service, which a label names. */
+export interface EndpointSlice extends KubeObject {
+  addressType: string; endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] | null; ports?: { name?: string; port?: number; protocol?: string }[] | null
+}
 
 export interface LabelSelector {
   matchLabels?: Record<string, string>

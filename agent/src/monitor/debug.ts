@@ -13,6 +13,12 @@ export function debugText({ subtype, arg1, arg2, arg3 }: DebugMessage, ifname: I
     case DEBUG.policyDenied: return `Policy evaluation would deny packet from ${arg1} to ${arg2}`
     case DEBUG.ctMatch: return `CT entry found lifetime=${arg1}, revnat=${arg2}`
     case DEBUG.ctVerdict: return `CT verdict: ${ctStates[arg1] ?? dropReason(arg1)}, revnat=${arg2}`
+    case DEBUG.lb6LookupMaster: return `Master service lookup, addr.p4=${arg1.toString(16)} key.dport=${arg2}`
+    case DEBUG.lb6LookupMasterFail: return 'Master service lookup failed'
+    case DEBUG.lb6LookupSlave: return `Slave service lookup: slave=${arg1}, dport=${arg2}`
+    case DEBUG.lb6LookupSlaveSuccess: return `Slave service lookup result: target.p4=${arg1.toString(16)} port=${arg2}`
+    case DEBUG.lb6ReverseNatLookup: return `Reverse NAT lookup, index=${arg1}`
+    case DEBUG.lb6ReverseNat: return `Performing reverse NAT, address.p4=${arg1.toString(16)} port=${arg2}`
     case DEBUG.lb4LookupMaster: return `Master service lookup, addr.p4=${arg1.toString(16)} key.dport=${arg2}`
     case DEBUG.lb4LookupMasterFail: return 'Master service lookup failed'
     case DEBUG.lb4LookupSlave: return `Slave service lookup: slave=${arg1}, dport=${arg2}`

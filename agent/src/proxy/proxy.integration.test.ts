@@ -141,6 +141,27 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
     })
   })
 
+  test('an identity has nothing of Kubernetes\' marks, with which kubelet drops packets', async () => {
+    const identity = 47_347
+    for (const agent of [w.a1, w.a2]) await agent.call('upsertIPCache', w.client.ip, agent === w.a1 ? { identity } : { identity, node: w.n1.config.nodeIPv4 })
+    await w.a1.call('setEndpointIdentity', 10, identity)
+    // What kubelet has iptables do.
+    const drop = ['fwmark', '0x8000/0x8000', 'blackhole']
+    execFileSync('ip', ['-n', w.n1.netns, 'rule', 'add', ...drop])
+    await w.a1.call('applyPolicy', 11, { ingress: [requests(identity, landing)] })
+    await w.a1.call('applyPolicy', 10, { egress: [requests(2010, landing)] })
+    await w.a2.call('applyPolicy', 10, { ingress: [{ identity, port: WEB, protocol: 'TCP' }] })
+    expect(await ask(w.client.netns, w.far.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 far POST/) as string })
+    await w.a1.call('applyPolicy', 10, {})
+    expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 near POST/) as string })
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, srcIdentity: identity })).toBeDefined()
+    execFileSync('ip', ['-n', w.n1.netns, 'rule', 'del', ...drop])
+    await w.a1.call('applyPolicy', 11, {})
+    await w.a2.call('applyPolicy', 10, {})
+    await w.a1.call('setEndpointIdentity', 10, 1010)
+    for (const agent of [w.a1, w.a2]) await agent.call('upsertIPCache', w.client.ip, agent === w.a1 ? { identity: 1010 } : { identity: 1010, node: w.n1.config.nodeIPv4 })
+  })
+
   describe('by the sender\'s policy', () => {
     afterAll(async () => { for (const id of [10, 11]) await w.a1.call('applyPolicy', id, {}); await w.a2.call('applyPolicy', 10, {}) })
 

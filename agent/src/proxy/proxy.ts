@@ -118,7 +118,7 @@ export class L7Proxy {
 
   #originOf(socket: net.Socket): ProxyOrigin | undefined {
     const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
-    return remoteAddress === '' ? undefined : this.#deps.transport.proxyOrigin({ ip: remoteAddress, port: remotePort }, { ip: localAddress, port: localPort })
+    return remoteAddress === '' ? undefined : this.#deps.transport.proxyOrigin({ ip: unmapped(remoteAddress), port: remotePort }, { ip: unmapped(localAddress), port: localPort })
   }
 
   #decide(endpoint: number, direction: Direction, port: number, origin: ProxyOrigin, request: RequestFacts): boolean {
@@ -156,6 +156,9 @@ export class L7Proxy {
     this.#deps.log.info('No longer redirecting to the proxy', { endpointID: endpoint, direction, port })
   }
 }
+
+/** A socket of both families sees IPv4 so. */
+const unmapped = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 
 /** The other end's, which the policy speaks of. */
 const peerOf = (direction: Direction, { srcIdentity, dstIdentity }: Pick<ProxyOrigin, 'srcIdentity' | 'dstIdentity'>): number => (direction === 'ingress' ? srcIdentity : dstIdentity)

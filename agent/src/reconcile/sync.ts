@@ -1,4 +1,4 @@
-import { desiredTunnels, hostAddresses, internalIP, type LocalNode } from '../cluster/node.ts'
+import { desiredTunnels, hostAddresses, nodePortAddresses, type LocalNode } from '../cluster/node.ts'
 import { desiredIPCache } from '../cluster/ipcache.ts'
 import type { Stores } from '../cluster/stores.ts'
 import type { Datapath, ServiceSpec } from '../datapath/types.ts'
@@ -47,6 +47,7 @@ export function createControllers(deps: SyncDeps): Controllers {
   const servicesChanged = () => { services.trigger(); if (deps.policies.rules.some(namesServices)) policy.trigger() }
   stores.services.onChange(servicesChanged)
   stores.endpoints.onChange(servicesChanged)
+  stores.slices.onChange(() => services.trigger())
   stores.namespaces.onChange(() => policy.trigger())
   stores.networkPolicies.onChange(() => policy.trigger())
   stores.ciliumPolicies.onChange(() => { policy.trigger(); policyStatus.trigger() })
@@ -76,12 +77,13 @@ function tunnelSync({ self, stores, datapath }: SyncDeps): () => void {
   }
 }
 
-function serviceSync({ stores, datapath, manual }: SyncDeps): () => void {
+function serviceSync({ self, stores, datapath, manual }: SyncDeps): () => void {
   const have = new Map<string, ServiceSpec>(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
   const ids = new ServiceIds([...have].map(([key, { id }]) => [key, id]))
   return () => {
-    const nodes = stores.nodes.list().flatMap((node) => internalIP(node) ?? []).sort()
-    applyDiff(have, desiredServices(stores.services.list(), stores.endpoints.list(), nodes, manual.list(), ids), {
+    const nodes = nodePortAddresses(stores.nodes.list(), self)
+    const cluster = { services: stores.services.list(), endpoints: stores.endpoints.list(), slices: stores.slices.list(), nodes }
+    applyDiff(have, desiredServices(cluster, manual.list(), ids, self.ipv6 !== undefined), {
       upsert: (service) => datapath.upsertService(service), remove: ({ frontend }) => datapath.deleteService(frontend),
     })
   }

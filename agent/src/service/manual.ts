@@ -1,16 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs'
+import ipaddr from 'ipaddr.js'
 import * as z from 'zod/mini'
+import { canonical } from '../cluster/cidr.ts'
 import type { ServiceSpec } from '../datapath/types.ts'
 import { replaceFile } from '../files.ts'
 import { messageOf, type Logger } from '../log.ts'
 import { frontendKey } from './translate.ts'
 
 const port = z.int().check(z.gte(1), z.lte(65_535))
-const ip = z.string().check(z.refine((text) => /^\d+(\.\d+){3}$/.test(text) && text.split('.').every((octet) => Number(octet) <= 255), 'no IPv4 address'))
+const four = (text: string): boolean => /^\d+(\.\d+){3}$/.test(text) && text.split('.').every((octet) => Number(octet) <= 255)
+const ip = z.string().check(z.refine((text) => four(text) || (ipaddr.IPv6.isValid(text) && canonical(text) === text), 'no IP address (of IPv6 in its short form)'))
 const service = z.object({
   id: z.int().check(z.gte(1), z.lte(65_535)), frontend: z.object({ ip, port, protocol: z.enum(['TCP', 'UDP']) }),
   backends: z.array(z.object({ ip, port, weight: z.optional(z.int().check(z.gte(1), z.lte(100))) })), affinity: z.optional(z.int().check(z.gte(1), z.lte(86_400))),
-})
+}).check(z.refine(({ frontend, backends }) => backends.every((backend) => backend.ip.includes(':') === frontend.ip.includes(':')), { message: 'must be of the frontend\'s IP family', path: ['backends'] }))
 
 /** Services that Kubernetes knows nothing of (`cilium service update`); in one file, so that they outlive the agent. */
 export class ManualServices {

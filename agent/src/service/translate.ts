@@ -1,53 +1,85 @@
+import { canonical } from '../cluster/cidr.ts'
 import { hasFault } from '../fault.ts'
 import type { Backend, ServiceSpec } from '../datapath/types.ts'
-import type { Endpoints, Service, ServicePort } from '../k8s/types.ts'
+import type { Endpoints, EndpointSlice, Service, ServicePort } from '../k8s/types.ts'
 import { keyOf } from '../k8s/informer.ts'
+import { hostPort } from '../text/hostport.ts'
 
 export type Frontend = ServiceSpec['frontend']
-export const frontendKey = ({ ip, port, protocol }: Frontend): string => `${ip}:${port}/${protocol}`
+export const frontendKey = ({ ip, port, protocol }: Frontend): string => `${hostPort(ip, port)}/${protocol}`
 
 type Wanted = Omit<ServiceSpec, 'id'>
 /** Kubernetes' own default for a client's affinity, in seconds. */
 const affinityTimeout = 10_800
 
+type Family = 4 | 6
+const familyOf = (ip: string): Family => (ip.includes(':') ? 6 : 4)
+
 /**
- * A service's frontends: each port at its cluster IP and external IPs, and its node port at every node's address, with the backends its Endpoints name.
- * Headless and external-name services have none.
+ * What Kubernetes says is behind a service. Endpoints have the addresses of its first family only; those of the second are in EndpointSlices.
  */
-export function frontendsOf(service: Service, endpoints: Endpoints | undefined, nodes: readonly string[]): Wanted[] {
-  const { clusterIP, type, ports = [], externalIPs = [], sessionAffinity, sessionAffinityConfig } = service.spec
-  if (clusterIP === undefined || clusterIP === '' || clusterIP === 'None' || type === 'ExternalName' || clusterIP.includes(':')) return []
+export interface Behind { endpoints?: Endpoints | undefined; slices?: readonly EndpointSlice[] }
+
+/**
+ * A service's frontends: each port at its cluster IPs, its external IPs and, its node port, at every node's addresses, with the backends of the same family. Addresses
+ * of a family that it has no cluster IP of are left out, as kube-proxy does. Headless and external-name services have none. `nodes` are the addresses of all nodes.
+ */
+export function frontendsOf(service: Service, behind: Behind, nodes: readonly string[]): Wanted[] {
+  const { type, ports = [], externalIPs = [], sessionAffinity, sessionAffinityConfig } = service.spec
+  const clusterIPs = clusterIPsOf(service)
+  if (type === 'ExternalName') return []
   const affinity = sessionAffinity === 'ClientIP' ? { affinity: sessionAffinityConfig?.clientIP?.timeoutSeconds ?? affinityTimeout } : {}
   return ports.flatMap((port) => {
     const protocol = port.protocol ?? 'TCP'
     if (protocol !== 'TCP' && protocol !== 'UDP') return []
-    const backends = backendsOf(port, endpoints)
-    const at = (ip: string, number: number): Wanted => ({ frontend: { ip, port: number, protocol }, backends, ...affinity })
-    const external = [clusterIP, ...externalIPs.filter((ip) => !ip.includes(':'))].map((ip) => at(ip, port.port))
-    return [...external, ...(port.nodePort === undefined || port.nodePort === 0 || hasFault('forgets-node-ports') ? [] : nodes.map((ip) => at(ip, port.nodePort!)))]
+    return clusterIPs.flatMap((clusterIP, i) => {
+      const family = familyOf(clusterIP)
+      const own = (list: readonly string[]): string[] => list.filter((ip) => familyOf(ip) === family)
+      const backends = i === 0 ? backendsOf(port, behind.endpoints, family) : backendsInSlices(port, behind.slices ?? [], family)
+      const at = (ip: string, number: number): Wanted => ({ frontend: { ip, port: number, protocol }, backends, ...affinity })
+      const external = [clusterIP, ...own(externalIPs)].map((ip) => at(canonical(ip), port.port))
+      return [...external, ...(port.nodePort === undefined || port.nodePort === 0 || hasFault('forgets-node-ports') ? [] : own(nodes).map((ip) => at(ip, port.nodePort!)))]
+    })
   })
 }
 
-/** Endpoints carry the resolved port number under the service port's name; an unnamed port matches the unnamed one. */
-function backendsOf(servicePort: ServicePort, endpoints: Endpoints | undefined): Backend[] {
-  const backends = new Map<string, Backend>()
-  for (const { addresses = [], ports = [] } of endpoints?.subsets ?? []) {
-    for (const port of ports) {
-      if ((port.name ?? '') !== (servicePort.name ?? '') || (port.protocol ?? 'TCP') !== (servicePort.protocol ?? 'TCP')) continue
-      for (const { ip } of addresses) if (!ip.includes(':')) backends.set(`${ip}:${port.port}`, { ip, port: port.port })
-    }
-  }
-  return [...backends.values()].sort((a, b) => compareIPs(a.ip, b.ip) || a.port - b.port)
+function clusterIPsOf({ spec: { clusterIP = '', clusterIPs = [] } }: Service): string[] {
+  return [...new Set([clusterIP, ...clusterIPs])].filter((ip) => ip !== '' && ip !== 'None')
 }
 
-/**
- * All frontends of the cluster and those made by hand, each with the number it keeps for as long as it exists. `nodes` are the addresses of all nodes: one that
- * asks another's node port is served at once, without the way there.
- */
-export function desiredServices(services: Service[], endpoints: Endpoints[], nodes: readonly string[], manual: readonly ServiceSpec[], ids: ServiceIds): Map<string, ServiceSpec> {
+/** An unnamed port matches the unnamed one. */
+const samePort = (servicePort: ServicePort, port: { name?: string; protocol?: string }): boolean =>
+  (port.name ?? '') === (servicePort.name ?? '') && (port.protocol ?? 'TCP') === (servicePort.protocol ?? 'TCP')
+
+/** Each once, in order. */
+function inOrder(backends: Backend[]): Backend[] {
+  return [...new Map(backends.map((backend) => [hostPort(backend.ip, backend.port), backend])).values()].sort((a, b) => compareIPs(a.ip, b.ip) || a.port - b.port)
+}
+
+/** Endpoints carry the resolved port number under the service port's name. */
+function backendsOf(servicePort: ServicePort, endpoints: Endpoints | undefined, family: Family): Backend[] {
+  return inOrder((endpoints?.subsets ?? []).flatMap(({ addresses = [], ports = [] }) => ports.filter((port) => samePort(servicePort, port))
+    .flatMap(({ port }) => addresses.filter(({ ip }) => familyOf(ip) === family).map(({ ip }) => ({ ip: canonical(ip), port })))))
+}
+
+/** Those that are ready, or of which nothing is said. */
+function backendsInSlices(servicePort: ServicePort, slices: readonly EndpointSlice[], family: Family): Backend[] {
+  return inOrder(slices.filter(({ addressType }) => addressType === `IPv${family}`).flatMap(({ endpoints, ports }) => (ports ?? []).filter((port) => samePort(servicePort, port)).flatMap(({ port }) => (port === undefined ? [] :
+    (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).flatMap(({ addresses }) => addresses.map((ip) => ({ ip: canonical(ip), port })))))))
+}
+
+/** Names the service of a slice. */
+const serviceLabel = 'kubernetes.io/service-name'
+
+export interface Cluster { services: Service[]; endpoints: Endpoints[]; slices: EndpointSlice[]; /** Addresses at which every node serves node ports: one that asks another's is served at once, without the way there. */ nodes: readonly string[] }
+
+/** All frontends of the cluster and those made by hand, each with the number it keeps for as long as it exists. `six`: those of IPv6 too. */
+export function desiredServices({ services, endpoints, slices, nodes }: Cluster, manual: readonly ServiceSpec[], ids: ServiceIds, six: boolean): Map<string, ServiceSpec> {
   const byKey = new Map(endpoints.map((object) => [keyOf(object), object]))
+  const slicesOf = Map.groupBy(slices, ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[serviceLabel]}`)
   const made = new Set(manual.map(({ frontend }) => frontendKey(frontend)))
-  const found = services.flatMap((service) => frontendsOf(service, byKey.get(keyOf(service)), nodes)).filter(({ frontend }) => !made.has(frontendKey(frontend)))
+  const found = services.flatMap((service) => frontendsOf(service, { endpoints: byKey.get(keyOf(service)), slices: slicesOf.get(keyOf(service)) ?? [] }, nodes))
+    .filter(({ frontend }) => (six || familyOf(frontend.ip) === 4) && !made.has(frontendKey(frontend)))
     .sort((a, b) => compareIPs(a.frontend.ip, b.frontend.ip) || a.frontend.port - b.frontend.port || (a.frontend.protocol < b.frontend.protocol ? -1 : 1))
   ids.keep(new Set([...made, ...found.map(({ frontend }) => frontendKey(frontend))]))
   for (const { id, frontend } of manual) ids.claim(frontendKey(frontend), id)
@@ -98,7 +130,11 @@ export class ServiceIds {
   }
 }
 
-export const compareIPs = (a: string, b: string): number => numberOf(a) - numberOf(b)
+/** IPv4 before IPv6, which is in the order of its text. */
+export function compareIPs(a: string, b: string): number {
+  if (familyOf(a) !== familyOf(b)) return familyOf(a) - familyOf(b)
+  return familyOf(a) === 4 ? numberOf(a) - numberOf(b) : a < b ? -1 : a > b ? 1 : 0
+}
 
 /** An IPv4 address as a number. Thousands of frontends are put in order at every change. */
 function numberOf(ip: string): number {

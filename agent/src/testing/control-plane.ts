@@ -36,7 +36,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     '--etcd-servers', etcd, '--bind-address', '127.0.0.1', '--secure-port', String(securePort), '--insecure-port', '0', '--advertise-address', '172.31.255.1', '--cert-dir', at('run'),
     '--tls-cert-file', at('server.crt'), '--tls-private-key-file', at('server.key'), '--token-auth-file', at('tokens.csv'), '--authorization-mode', 'RBAC',
     '--service-account-key-file', at('sa.pub'), '--service-account-signing-key-file', at('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc',
-    '--service-cluster-ip-range', '10.96.0.0/16', '--allow-privileged', '--disable-admission-plugins', 'ServiceAccount',
+    '--service-cluster-ip-range', '10.96.0.0/16,fd96::/112', '--feature-gates', 'IPv6DualStack=true', '--allow-privileged', '--disable-admission-plugins', 'ServiceAccount',
   ])
   const ca = readFileSync(at('ca.crt'), 'utf8')
   writeFileSync(at('admin-token'), adminToken)

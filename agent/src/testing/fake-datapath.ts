@@ -1,5 +1,6 @@
 import net from 'node:net'
 import { listenOn } from '../datapath/proxy.ts'
+import { hostPort } from '../text/hostport.ts'
 import type { Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 
 type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
@@ -29,7 +30,7 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     if (endpoint === undefined) throw new Error(`endpoint ${id} is not in the datapath`)
     return endpoint
   }
-  const key = ({ ip, port, protocol }: ServiceSpec['frontend']) => `${ip}:${port}/${protocol}`
+  const key = ({ ip, port, protocol }: ServiceSpec['frontend']) => `${hostPort(ip, port)}/${protocol}`
   return {
     config,
     ring: { cpus: 2, pages: config.monitorPages, pageSize: 4096 },

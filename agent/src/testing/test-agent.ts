@@ -59,7 +59,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string): Pro
     agent = await startAgent({
       config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),
       openDatapath: (it) => (datapath = openFakeDatapath(it, kernel)),
-      describeNode: (node, { clusterCIDR }) => ({ name: nodeName, ipv4: internalIP(node)!, device: 'eth1', podCIDR: node.spec.podCIDR!, routerIPv4: firstAddress(node.spec.podCIDR!), mtu: 1450, ipv6: localIPv6(clusterCIDR, node.spec.podCIDR!) }),
+      describeNode: (node, wanted) => ({ name: nodeName, ipv4: internalIP(node)!, device: 'eth1', podCIDR: node.spec.podCIDR!, routerIPv4: firstAddress(node.spec.podCIDR!), mtu: 1450, ipv6: localIPv6(wanted, node.spec.podCIDR!) }),
     })
   }
   const cni: TestAgent['cni'] = (command, { container, pod, namespace = 'default' }) => new Promise((resolve) => {

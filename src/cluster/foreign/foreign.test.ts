@@ -10,6 +10,7 @@ import { kubeClient } from '../client.ts'
 import { missingReason } from '../lacks.ts'
 import { assertAccess, neededPermissions } from './access.ts'
 import { serverVersion } from './connect.ts'
+import { lacksDualStack } from './dual-stack.ts'
 import { fakeApi, kubeconfigText, type Answers, type FakeApi } from './fake-api.ts'
 import { readKubeconfig, writeContext } from './kubeconfig.ts'
 import { claimNamespaces, removeNamespaces } from './namespaces.ts'
@@ -186,4 +187,17 @@ test('what a cluster lacks is a reason; what it has is none', () => {
   expect(missingReason(['wire', 'map:hash'], { wire: 'not ours' })).toBe('needs captures of all that nodes send to each other: not ours')
   expect(missingReason(['node:exec'], { wire: 'not ours' })).toBeUndefined()
   expect(missingReason(['wire'])).toBeUndefined()
+})
+
+describe('services of IPv6', () => {
+  const answer = (given: object | number): Answers => ({ method, path, query }) => (method === 'POST' && path === '/api/v1/namespaces/default/services' && query.get('dryRun') === 'All' ? given : 404)
+
+  test.each([
+    ['are had where one that asks for it gets such an address', { spec: { clusterIP: 'fd96::1' } }, undefined],
+    ['are not where an API server knows of no families', { spec: { clusterIP: '10.0.0.1' } }, 'it gives a service that asks for one 10.0.0.1'],
+    ['are not where it refuses', 422, expect.stringContaining('it refuses a service that asks for one: ')],
+  ])('%s', async (_what, given, wanted) => {
+    const { kubeconfig } = await api(answer(given))
+    expect(await lacksDualStack(kubeClient({ kubeconfig }))).toEqual(wanted)
+  })
 })

@@ -110,7 +110,7 @@ export const OUTSIDE = { ip: '192.168.77.50', prefix: '10.9.0.0/16', more: ['10.
 export const OUTSIDE6 = { ip: 'fd77::50', prefix: 'fd09::/16', more: ['fd09:1::1', 'fd09:2::1', 'fd09:2::8000:0:0:1'] } as const
 
 /** What nodes have for IPv6, by their number: for the settings of Lab.node. */
-export const ipv6Of = (number: number): NonNullable<DatapathConfig['ipv6']> => ({ podCIDR: `f00d::af4:${number}00:0:0/96`, clusterCIDR: 'f00d::/64', router: `f00d::af4:${number}00:0:1` })
+export const ipv6Of = (number: number): NonNullable<DatapathConfig['ipv6']> => ({ podCIDR: `f00d::af4:${number}00:0:0/96`, clusterCIDR: 'f00d::/64', serviceCIDR: 'fd96::/112', router: `f00d::af4:${number}00:0:1` })
 
 export interface Pod { netns: string; ip: string; /** Where its node has IPv6. */ ip6: string; id: number; link: EndpointLink; identity: number }
 

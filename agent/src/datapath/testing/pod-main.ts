@@ -45,7 +45,7 @@ function web(name: string, ports: number[]): void {
     request.on('data', (data: Buffer) => { size += data.length })
     request.on('end', () => response.end(`${name} ${request.method} ${request.url} ${request.headers.host} ${size} from ${request.socket.remoteAddress}`))
   }
-  for (const port of ports) http.createServer(server).listen(port, '0.0.0.0')
+  for (const port of ports) for (const host of ['0.0.0.0', '::']) http.createServer(server).listen({ port, host, ipv6Only: true })
   fs.writeSync(1, 'serving\n')
 }
 
