@@ -4,6 +4,7 @@ import { KernelbedError, usageError } from '../core/errors.ts'
 import { checkGivenTar, fullRef, readGivenTar, type GivenTar } from '../image/index.ts'
 import type { Kubernetes } from '../image/types.ts'
 import { Adapted, findAgent } from './cilium/adapt.ts'
+import { assertKubernetes, memoryMiB, patienceOf } from './cilium/needs.ts'
 import { optionsOf, type CiliumSettings } from './cilium/settings.ts'
 import { atLeast, parseVersion, parseVersionOutput, type CiliumVersion } from './cilium/version.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
@@ -16,6 +17,7 @@ import { served } from './served.ts'
 export const cilium: AgentDriver = {
   name: 'cilium',
   takes: ['manifests', 'images'],
+  memoryMiB,
   options: {
     version: { description: 'what runs, where neither its image nor its manifests say: 1.2.5' },
     tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve', 'disabled'] },
@@ -68,6 +70,7 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   const refs = given.flatMap(({ images }) => images.flatMap((each) => each.refs))
   const own = refs.includes(fullRef(image)) ? undefined : onlyCilium(refs)
   const version = versionOf(own ?? image, given, options)
+  assertKubernetes(version, minor)
   const wanted = wantedOf(version, options)
   const adapted = new Adapted(own === undefined ? now.objects : withImage(now.objects, image, own), version)
   adapted.notes.push(...now.notes, ...(own === undefined ? [] : [`the manifests have ${image}, the tar ${own}: this one is used`]))
@@ -75,6 +78,7 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   adapted.fit({ nodeApi, pulls: options.settings?.['images'] === 'pull' }, refs)
   if (wanted.kvstore === 'etcd') {
     configMapIn(adapted.objects)
+    adapted.leaveOutOwnEtcd()
     if (etcd) adapted.setEtcd(etcd())
   }
   return { version, wanted, adapted }
@@ -108,9 +112,6 @@ function wantedOf(version: CiliumVersion, { settings = {} }: AgentOptions): Want
     containerRuntime: (settings['container-runtime'] ?? 'containerd') as Wanted['containerRuntime'], kvstore, ...(replacement === undefined ? {} : { kubeProxyReplacement: replacement }),
   }
 }
-
-/** How much slower than lash: versions before 1.18 compile their programs, for each pod before 1.5, with clang on the node. */
-const patienceOf = (version: CiliumVersion): number => (atLeast(version, '1.5') ? 3 : 5)
 
 /** Where every installer has put it since 1.0; its namespace is sometimes another (--agent-namespace). */
 const found = { namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent' }

@@ -67,6 +67,8 @@ export interface AgentDriver {
   readonly takes?: readonly ('manifests' | 'images')[]
   /** What `--agent-option` takes. */
   readonly options?: Readonly<Record<string, AgentSetting>>
+  /** MiB that a machine should have for it; more than the usual is given where the user does not say. */
+  readonly memoryMiB?: number
   /** How it refuses a kernel that is too old for it. */
   readonly refusal?: Refusal
   /** How it is found on a cluster where somebody else installed it (`--cluster existing`). Without it, it isn't. */

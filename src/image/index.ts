@@ -9,4 +9,5 @@ export { checkHostTools, ensureHostTools, installCommand, type MissingTool, type
 export { writeImageTar, type ImageFile, type ImageSpec } from './image-tar.ts'
 export { checkKubernetesSpec, ensureKubernetes } from './kubernetes.ts'
 export { ensurePauseImage, ensureWorkloadImage, pauseRef, workloadRef } from './own-images.ts'
+export { ensureVirtualBoxBox, type BoxKey } from './virtualbox-box.ts'
 export type { BootFiles, GuestImage, ImageTar, Kubernetes } from './types.ts'

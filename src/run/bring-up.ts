@@ -47,7 +47,7 @@ export async function bootCluster(prepared: Prepared, options: E2eOptions, savab
   const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines, agentEtcd: prepared.agentEtcd }, ctx)
   const [wire, started] = [await connecting, await Promise.all(machines)]
   tell({ wire, machines: started, cluster })
-  const agent = await installAgent(prepared.driver, options.agent, cluster, ctx, prepared.agentOptions)
+  const agent = await installAgent(prepared.driver, options.agent, cluster, ctx, prepared.agentOptions, (begun) => tell({ wire, machines: started, cluster, agent: begun }))
   tell({ wire, machines: started, cluster, agent })
   // Without an agent that runs there is no network, and nodes are never Ready.
   if (!agent.settled) await cluster.waitNodesReady()

@@ -49,6 +49,7 @@ interface Gathered<T> extends Omit<Prepared, 'nodes'> {
 
 async function gather<T>(spec: string, options: E2eOptions, ctx: Context, tell: Tell, make: (kernel: Kernel) => Promise<T>): Promise<Gathered<T>> {
   const driver = await loadDriver(options.agent)
+  if (driver.memoryMiB !== undefined && options.memoryMiB < driver.memoryMiB) ctx.progress.note(`machines of ${options.memoryMiB} MiB: ${driver.name} should have ${driver.memoryMiB} (--memory ${driver.memoryMiB})`)
   await ensureHostTools(ctx)
   if (options.provider === 'vagrant') await ensureHostTools(ctx, 'vagrant')
   // The kernels first: what is wrong with one should be said before the long builds begin.

@@ -24,6 +24,9 @@ const podOf = (object: KubeObject): V1PodSpec | undefined => (object.kind === 'P
 
 const isAgent = ({ name, command = [], image = '' }: V1Container): boolean => name === 'cilium-agent' || command.some((word) => /(^|\/)cilium-agent$/.test(word)) || /\/cilium(-dev|-ci)?[:@]/.test(image)
 
+/** Where nodes have it; `/var/run` leads to `/run`. */
+const containerdSocket = /^(\/var)?\/run\/containerd\/containerd\.sock$/
+
 /** The agent's DaemonSet. Throws a usage error when there is none, or more than one. */
 export function findAgent(objects: readonly KubeObject[]): Found {
   const found = objects.filter(({ kind }) => kind === 'DaemonSet').flatMap((daemonSet): Found[] => {
@@ -32,7 +35,7 @@ export function findAgent(objects: readonly KubeObject[]): Found {
     return container ? [{ daemonSet, pod: template.spec, container, labels: selector?.matchLabels ?? template.metadata.labels ?? {} }] : []
   })
   if (found.length === 0) throw usageError('--agent-manifests: no DaemonSet with a container of cilium-agent', 'give the whole of it: ConfigMap, RBAC and DaemonSet, in one file or a folder')
-  if (found.length > 1) throw usageError(`--agent-manifests: more than one DaemonSet of cilium-agent: ${found.map(({ daemonSet }) => daemonSet.metadata.name).join(', ')}`, 'give those of one version and one platform (examples/kubernetes/ has a folder for each)')
+  if (found.length > 1) throw usageError(`--agent-manifests: more than one DaemonSet of cilium-agent: ${found.map(({ daemonSet }) => daemonSet.metadata.name).join(', ')}`, 'give one of the files: examples/kubernetes/1.11/cilium.yaml is the whole of it, those beside it are its parts and variants')
   return found[0]!
 }
 
@@ -85,6 +88,21 @@ export class Adapted {
     giveEtcd(this.objects, this.#found, etcd)
   }
 
+  /**
+   * Takes out what looks after an etcd of the manifests' own, and does not wait for certificates that only who has that etcd can have: Kubernetes starts no pod whose Secret is not
+   * there. Those that are in the manifests stay.
+   */
+  leaveOutOwnEtcd(): void {
+    for (const object of this.objects.filter(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'cilium-etcd-operator')) {
+      this.notes.push(`Deployment ${object.metadata.name} is left out: identities are kept in another etcd`)
+      this.objects.splice(this.objects.indexOf(object), 1)
+    }
+    for (const { secret } of this.#found.pod.volumes ?? []) {
+      if (secret?.secretName === undefined || this.objects.some(({ kind, metadata }) => kind === 'Secret' && metadata.name === secret.secretName)) continue
+      secret.optional = true
+    }
+  }
+
   /** What any Cilium needs on nodes of ours: there is no kube-proxy, no docker, no registry, and an emulated processor is slow. */
   fit(site: Site, images: readonly string[]): void {
     if (!site.pulls) this.#leaveOutUnreachable(images)
@@ -110,14 +128,14 @@ export class Adapted {
 
   /** Kubernetes fails a pod whose socket of docker is not there, and a Cilium before 1.8 asks the container runtime for the labels of pods. */
   #fitRuntime(pod: V1PodSpec, container: V1Container): void {
-    const sockets = (pod.volumes ?? []).filter(({ hostPath }) => hostPath && /(docker|crio)(\/\w+)?\.sock$|\/var\/run\/crio/.test(hostPath.path))
+    const sockets = (pod.volumes ?? []).filter(({ hostPath }) => hostPath && (hostPath.type === 'Socket' || /\.sock$|^\/(var\/)?run\/crio/.test(hostPath.path)) && !containerdSocket.test(hostPath.path))
     for (const { name, hostPath } of sockets) {
       this.notes.push(`the volume ${name} (${hostPath?.path}) is left out: nodes have containerd`)
       for (const each of [...(pod.initContainers ?? []), ...pod.containers]) each.volumeMounts = each.volumeMounts?.filter((mount) => mount.name !== name) ?? []
     }
     pod.volumes = (pod.volumes ?? []).filter((volume) => !sockets.includes(volume))
     const socket = '/var/run/containerd/containerd.sock'
-    if (!atLeast(this.#version, '1.1') || atLeast(this.#version, '1.8') || container.volumeMounts?.some(({ mountPath }) => mountPath === socket)) return
+    if (!atLeast(this.#version, '1.1') || atLeast(this.#version, '1.8') || container.volumeMounts?.some(({ mountPath }) => containerdSocket.test(mountPath))) return
     pod.volumes.push({ name: 'containerd-socket', hostPath: { path: '/run/containerd/containerd.sock', type: 'Socket' } })
     ;(container.volumeMounts ??= []).push({ name: 'containerd-socket', mountPath: socket, readOnly: true })
   }
@@ -170,9 +188,10 @@ function setVariables(container: V1Container, values: Readonly<Record<string, st
   container.env = [...others, ...Object.entries(values).map(([name, value]) => ({ name, value }))]
 }
 
-/** `cilium status` takes seconds on an emulated processor, and Kubernetes 1.20 began to hold probes to their one second. */
+/** `cilium status` takes seconds on an emulated processor, too much of it to be run every five, and Kubernetes 1.20 began to hold probes to their one second. */
 function slow(probe: V1Probe | undefined): void {
   if (!probe) return
+  if (probe.exec) probe.periodSeconds = Math.max(15, probe.periodSeconds ?? 10)
   probe.timeoutSeconds = Math.max(30, probe.timeoutSeconds ?? 1)
   probe.failureThreshold = Math.max(10, probe.failureThreshold ?? 3)
 }

@@ -24,8 +24,8 @@ export function optionsOf(version: CiliumVersion, settings: CiliumSettings, keep
     // Every packet is to be seen. Versions before 1.3 know no aggregation.
     ...(atLeast(version, '1.3') ? { 'monitor-aggregation': 'none' } : {}),
     ...(atLeast(version, '1.6') && !keepKvstore ? { 'identity-allocation-mode': settings.kvstore === 'crd' ? 'crd' : 'kvstore' } : {}),
-    // Pod CIDRs are given out by Kubernetes; the tunnel suite compares with them.
-    ...(atLeast(version, '1.7') ? { ipam: 'kubernetes' } : {}),
+    // Pod CIDRs are given out by Kubernetes; the tunnel suite compares with them. An agent of 1.2 to 1.6 that is faster than the controller would else take a range of its own.
+    ...(atLeast(version, '1.7') ? { ipam: 'kubernetes' } : atLeast(version, '1.2') ? { 'k8s-require-ipv4-pod-cidr': 'true' } : {}),
     ...(settings.kubeProxyReplacement === undefined || !atLeast(version, '1.6') ? {} : { 'kube-proxy-replacement': replacement(version, settings.kubeProxyReplacement) }),
     ...(atLeast(version, '1.1') && !atLeast(version, '1.8') ? { 'container-runtime': settings.containerRuntime } : {}),
     ...(settings.kvstore === 'etcd' && !keepKvstore ? { kvstore: 'etcd', 'kvstore-opt': kvstoreOption(version) } : {}),
