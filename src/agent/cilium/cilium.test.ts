@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { V1DaemonSet, V1Pod, V1Secret } from '@kubernetes/client-node'
+import type { V1DaemonSet, V1Secret } from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import type { ClusterHandle } from '../../cluster/index.ts'
