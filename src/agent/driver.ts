@@ -67,12 +67,18 @@ export interface AgentDriver {
   readonly takes?: readonly ('manifests' | 'images')[]
   /** What `--agent-option` takes. */
   readonly options?: Readonly<Record<string, AgentSetting>>
+  /** MiB that a machine should have for it; more than the usual is given where the user does not say. */
+  readonly memoryMiB?: number
   /** How it refuses a kernel that is too old for it. */
   readonly refusal?: Refusal
   /** How it is found on a cluster where somebody else installed it (`--cluster existing`). Without it, it isn't. */
   find?(options: AgentOptions): FoundAgent
   /** Throws a usage error for options it can do nothing with. Called before anything is started. */
   check?(options: AgentOptions): void
+  /**
+   * Whether it keeps its state in an etcd, which the cluster has to offer (`ClusterHandle.etcd`): TLS with client certificates, on every node. Without it, it does not. Called before machines start.
+   */
+  needsEtcd?(ctx: Context, options: AgentOptions, kubernetes: Kubernetes): boolean | Promise<boolean>
   /** Container images that the nodes need, made or fetched and cached. Called before machines start, as the images travel on a disk of theirs. */
   prepareImages(ctx: Context, options: AgentOptions, kubernetes: Kubernetes): Promise<readonly ImageTar[]>
   /** Tells apart what the plan makes of the same images (its manifests, say): clusters with the agent in place are saved under it. Without it none is. */

@@ -6,6 +6,7 @@ import { didYouMean } from '../core/closest.ts'
 import { usageError } from '../core/errors.ts'
 import type { AgentDriver, AgentOptions, SeededFault } from './driver.ts'
 import { cilium } from './cilium.ts'
+import { guarded, loadOwn, placeOf } from './guard.ts'
 import { lash } from './lash.ts'
 import { plainCni } from './plain-cni.ts'
 
@@ -37,9 +38,9 @@ const setting = z.strictObject({ description: z.string(), values: z.array(z.stri
 
 /** Keys that nobody knows are errors: a misspelt one would be left out in silence. */
 const driverSchema = z.strictObject({
-  name: z.string().min(1), faults: z.array(fault).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(),
+  name: z.string().min(1), faults: z.array(fault).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(), memoryMiB: z.int().positive().optional(),
   refusal: z.looseObject({ fatal: z.instanceof(RegExp), minimal: z.string(), exitCode: z.number() }).optional(),
-  find: method.optional(), check: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
+  find: method.optional(), check: method.optional(), needsEtcd: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
 })
 
 const hint = 'a driver is the default export of its file: src/agent/driver.ts has its type (AgentDriver), docs/agents.md an example'
@@ -48,14 +49,14 @@ async function fromFile(path: string, spec: string): Promise<AgentDriver> {
   if (!existsSync(path)) throw usageError(`--agent ${spec}: there is no such file`, hint)
   let loaded: { readonly default?: unknown }
   try {
-    loaded = await import(pathToFileURL(path).href) as typeof loaded
+    loaded = await loadOwn(spec, () => import(pathToFileURL(path).href)) as typeof loaded
   } catch (error) {
-    throw usageError(`--agent ${spec} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, hint)
+    throw usageError([`--agent ${spec} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, ...placeOf(error, spec)].join(' '), hint)
   }
   if (loaded.default === undefined) throw usageError(`--agent ${spec} has no default export`, hint)
   const checked = driverSchema.safeParse(loaded.default)
   if (!checked.success) throw usageError(`--agent ${spec} is no agent driver:\n${z.prettifyError(checked.error)}`, hint)
-  return loaded.default as AgentDriver
+  return guarded(loaded.default as AgentDriver, spec)
 }
 
 /** The seeded fault of a name. Throws a usage error with the nearest one. */

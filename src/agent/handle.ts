@@ -36,15 +36,24 @@ export interface AgentHandle {
 }
 
 const capability = z.union([z.literal(true), z.string()])
+const pattern = z.string().refine(isPattern, 'is no regular expression')
+
+function isPattern(source: string): boolean {
+  try {
+    return new RegExp(source) instanceof RegExp
+  } catch {
+    return false
+  }
+}
 
 /** An AgentHandle as it was saved. */
 export const agentHandleSchema = z.object({
-  driver: z.string(), version: z.string().exactOptional(), namespace: z.string(), selector: z.string(), container: z.string(), cli: z.array(z.string()),
+  driver: z.string(), version: z.string().exactOptional(), namespace: z.string().min(1), selector: z.string().min(1), container: z.string().min(1), cli: z.array(z.string()),
   capabilities: z.partialRecord(z.enum(capabilityNames), capability),
   tunnel: z.enum(['vxlan', 'geneve']).exactOptional(),
   monitor: z.object({ form: z.enum(['json', 'text']), args: z.array(z.string()) }).exactOptional(),
   metrics: z.object({ port: z.number() }).exactOptional(),
-  fatal: z.array(z.string()), dumps: z.array(z.array(z.string())), patience: z.number().exactOptional(),
+  fatal: z.array(pattern), dumps: z.array(z.array(z.string())), patience: z.number().positive().exactOptional(),
 })
 
 /** The lines of an agent's log that mean it is broken. */

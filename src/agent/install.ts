@@ -17,17 +17,18 @@ export interface StartedAgent {
 }
 
 /**
- * Applies an agent's manifests and waits until it is ready on every node, or has settled where it must refuse. `spec` is what `--agent` said. Throws KernelbedError
- * blaming the agent, with its logs.
+ * Applies an agent's manifests and waits until it is ready on every node, or has settled where it must refuse. `spec` is what `--agent` said; `begun` hears how it is reached before
+ * anything is applied, for the evidence of an installation that fails. Throws KernelbedError blaming the agent, with its logs.
  */
-export const installAgent = (driver: AgentDriver, spec: string, cluster: StartedCluster, ctx: Context, options: AgentOptions): Promise<StartedAgent> =>
+export const installAgent = (driver: AgentDriver, spec: string, cluster: StartedCluster, ctx: Context, options: AgentOptions, begun: (agent: StartedAgent) => void = () => undefined): Promise<StartedAgent> =>
   inStep(ctx.progress, options.refuses ? `${driver.name}: refuses` : driver.name, async (step) => {
     const update = (detail: string): void => step.update(detail)
     update('manifests')
     const plan = await driver.plan(cluster.handle, ctx, options)
+    const handle = { ...plan.handle, driver: spec }
+    begun({ handle })
     for (const note of plan.notes ?? []) ctx.progress.note(`${driver.name}: ${note}`)
     await apply(driver.name, plan.manifests, cluster, ctx)
-    const handle = { ...plan.handle, driver: spec }
     if (options.refuses) return { handle, settled: await waitSettled(cluster.handle, handle, { once: true, signal: ctx.signal, update, alive: () => cluster.assertAlive() }) }
     await waitAgentReady(cluster, handle, ctx, update)
     if (!plan.refine) return { handle }
@@ -40,6 +41,7 @@ export const installAgent = (driver: AgentDriver, spec: string, cluster: Started
 async function apply(name: string, manifests: string, { handle }: StartedCluster, ctx: Context): Promise<void> {
   await kubectl(handle, ['apply', '-f', '-'], { input: manifests, signal: ctx.signal, blame: 'agent', timeoutMs: 120_000 }).catch((error: unknown) => {
     if (!(error instanceof CommandError) || error.result.exitCode !== 1) throw error
-    throw new KernelbedError(`the manifests of ${name} could not be applied whole`, { blame: 'agent', ...(error.details === undefined ? {} : { details: error.details }), hint: 'correct what was refused; what was made goes with the cluster' })
+    const foreign = /unknown field/.test(error.details ?? '') ? ', or render it for this Kubernetes (helm template --kube-version …)' : ''
+    throw new KernelbedError(`the manifests of ${name} could not be applied whole`, { blame: 'agent', ...(error.details === undefined ? {} : { details: error.details }), hint: `correct what was refused${foreign}; what was made goes with the cluster` })
   })
 }

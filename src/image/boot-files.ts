@@ -11,7 +11,7 @@ import { ensureBusybox } from './busybox.ts'
 import { mke2fs, rootScript } from './disk.ts'
 import { searchPath } from './host-tools.ts'
 import { initramfs } from './initramfs.ts'
-import { insertionOrder, parseModulesDep, worthKeeping, type ModuleDependencies } from './modules.ts'
+import { insertionOrder, moduleName, parseModulesDep, worthKeeping, type ModuleDependencies } from './modules.ts'
 import type { BootFiles } from './types.ts'
 
 /**
@@ -19,6 +19,12 @@ import type { BootFiles } from './types.ts'
  * the module's own name changed with 6.14.
  */
 const bootModules = ['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_rng', 'crc32c_generic', 'crc32c', 'ext4'] as const
+
+/** The same for a machine that is not QEMU's own: the disks of VirtualBox's controllers (PIIX4, AHCI) in place of virtio's. */
+const diskModules = ['ata_piix', 'ahci', 'sd_mod', 'virtio_pci', 'virtio_net', 'crc32c_generic', 'crc32c', 'ext4'] as const
+
+/** One of these must be there, as a module or built in, for such a disk to be seen. */
+const diskControllers = ['ata_piix', 'ahci']
 
 /**
  * What a kernel with modules needs beside the guest's disk: an initramfs that inserts the few that lead to the disk, and a disk of the others (those a node has a use
@@ -28,7 +34,7 @@ export async function ensureBootFiles(kernel: Kernel, ctx: Context): Promise<Boo
   const { modules } = kernel
   if (modules === undefined) return {}
   const busybox = await ensureBusybox(ctx)
-  const key = `boot-${kernel.line}-${sha256('1', kernel.digest, ...bootModules, ...recipe()).slice(0, 16)}`
+  const key = `boot-${kernel.line}-${sha256('1', kernel.digest, ...bootModules, ...diskModules, ...recipe()).slice(0, 16)}`
   const entry = await cached(ctx, 'images', key, (dir) =>
     inStep(ctx.progress, `modules of ${kernel.release}`, async (step) => {
       const tree = join(dir, 'tree/lib/modules', kernel.release)
@@ -37,13 +43,23 @@ export async function ensureBootFiles(kernel: Kernel, ctx: Context): Promise<Boo
       step.update('unpacking')
       await decompress(tree, ctx)
       const dependencies = await trim(join(dir, 'tree'), kernel.release, ctx)
-      const inserts = insertionOrder(bootModules, dependencies).map((path) => ({ name: path.split('/').at(-1) ?? path, content: readFileSync(join(tree, path)) }))
-      writeFileSync(join(dir, 'initramfs.cpio'), initramfs(readFileSync(busybox), inserts))
+      const write = (file: string, names: readonly string[]): void => {
+        const inserts = insertionOrder(names, dependencies).map((path) => ({ name: path.split('/').at(-1) ?? path, content: readFileSync(join(tree, path)) }))
+        writeFileSync(join(dir, file), initramfs(readFileSync(busybox), inserts))
+      }
+      write('initramfs.cpio', bootModules)
+      if (hasDiskController(tree, dependencies)) write('initramfs-disk.cpio', diskModules)
       step.update('mke2fs')
       await rootScript(mke2fs(join(dir, 'tree/lib/modules'), join(dir, 'modules.raw'), diskSize(tree), 8192), ctx)
       rmSync(join(dir, 'tree'), { recursive: true })
     }))
-  return { initramfs: join(entry, 'initramfs.cpio'), modulesDisk: join(entry, 'modules.raw') }
+  const diskInitramfs = join(entry, 'initramfs-disk.cpio')
+  return { initramfs: join(entry, 'initramfs.cpio'), modulesDisk: join(entry, 'modules.raw'), ...(existsSync(diskInitramfs) ? { diskInitramfs } : {}) }
+}
+
+function hasDiskController(tree: string, dependencies: ModuleDependencies): boolean {
+  const builtIn = existsSync(join(tree, 'modules.builtin')) ? readFileSync(join(tree, 'modules.builtin'), 'utf8').split('\n').map(moduleName) : []
+  return [...[...dependencies.keys()].map(moduleName), ...builtIn].some((name) => diskControllers.includes(name))
 }
 
 /** The code that shapes the result, so that a change of it makes new files. */

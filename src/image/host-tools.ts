@@ -8,8 +8,8 @@ import type { Context } from '../core/context.ts'
 /** A program (or header) this host lacks, and the Debian package that has it. */
 export interface MissingTool { readonly tool: string; readonly package: string }
 
-/** What the tools are for: every run, building Kubernetes from source (which a cached build makes unnecessary), the unit tests, or machines of Vagrant's. */
-export type ToolSet = 'run' | 'kubernetes build' | 'tests' | 'vagrant'
+/** What the tools are for: every run, building Kubernetes from source (which a cached build makes unnecessary), the unit tests, machines of Vagrant's, or a disk that boots by itself. */
+export type ToolSet = 'run' | 'kubernetes build' | 'tests' | 'vagrant' | 'boot disk'
 
 const runTools: readonly MissingTool[] = [
   { tool: 'qemu-system-x86_64', package: 'qemu-system-x86' },
@@ -56,16 +56,24 @@ const vagrantTools: readonly MissingTool[] = [
   { tool: `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so`, package: 'libvirt-daemon-driver-qemu' },
 ]
 
+/** A boot loader for a PC's BIOS, and what puts it and files on a disk without rights. */
+const bootDiskTools: readonly MissingTool[] = [
+  { tool: 'syslinux', package: 'syslinux' },
+  { tool: '/usr/lib/syslinux/mbr/mbr.bin', package: 'syslinux-common' },
+  { tool: 'mformat', package: 'mtools' },
+  { tool: 'sfdisk', package: 'fdisk' },
+]
+
 /** Of Debian's Vagrant; another has plugins of its own (`vagrant plugin install`). */
 const vagrantPlugin: MissingTool = { tool: '/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json', package: 'vagrant-libvirt' }
 
 /** PATH as programs of Debian's sbin folders need it: an ordinary user's lacks them. */
 export const searchPath = (): string => [...new Set([...(process.env['PATH'] ?? '').split(':').filter(Boolean), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'])].join(':')
 
-function isThere(tool: string): boolean {
-  if (tool.startsWith('/')) return existsSync(tool)
-  return searchPath().split(':').some((folder) => isProgram(join(folder, tool)))
-}
+/** Whether a program is there, in PATH or Debian's sbin folders. */
+export const hasProgram = (name: string): boolean => searchPath().split(':').some((folder) => isProgram(join(folder, name)))
+
+const isThere = (tool: string): boolean => (tool.startsWith('/') ? existsSync(tool) : hasProgram(tool))
 
 /** Whether a program is, or would be, of a Debian package, and not below /opt or /usr/local. */
 function isDebians(tool: string): boolean {
@@ -86,7 +94,7 @@ const isRoot = (): boolean => process.getuid?.() === 0
 
 /** Tools that this host lacks. Looks only; starts nothing. */
 export function checkHostTools(set: ToolSet = 'run'): MissingTool[] {
-  const wanted = { run: [...runTools, ...(isRoot() ? [] : userTools)], 'kubernetes build': buildTools, tests: testTools, vagrant: [...vagrantTools, ...(isDebians('vagrant') ? [vagrantPlugin] : [])] }[set]
+  const wanted = { run: [...runTools, ...(isRoot() ? [] : userTools)], 'kubernetes build': buildTools, tests: testTools, 'boot disk': bootDiskTools, vagrant: [...vagrantTools, ...(isDebians('vagrant') ? [vagrantPlugin] : [])] }[set]
   return wanted.filter(({ tool }) => !isThere(tool))
 }
 

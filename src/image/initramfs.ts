@@ -8,18 +8,23 @@ echo "kernelbed: initramfs" >/dev/console
 for module in ${modules.join(' ')}; do
   insmod "/modules/$module" || echo "kernelbed: insmod $module failed" >/dev/console
 done
+disk=/dev/vda
+read -r cmdline </proc/cmdline
+for word in $cmdline; do
+  case $word in root=/dev/*) disk=\${word#root=} ;; esac
+done
 tries=0
-while ! [ -b /dev/vda ] && [ $tries -lt 100 ]; do
+while ! [ -b "$disk" ] && [ $tries -lt 100 ]; do
   sleep 0.05
   tries=$((tries + 1))
 done
-mount -t ext4 -o noatime /dev/vda /root || echo "kernelbed: no root disk: $(ls /dev | tr '\\n' ' ')" >/dev/console
+mount -t ext4 -o noatime "$disk" /root || echo "kernelbed: no root disk: $(ls /dev | tr '\\n' ' ')" >/dev/console
 mount -o move /dev /root/dev
 mount -o move /proc /root/proc
 exec /bin/busybox switch_root /root /sbin/kernelbed-init
 `
 
-/** An initramfs whose /init inserts the modules in the order given, mounts /dev/vda and goes on with the guest's own init. */
+/** An initramfs whose /init inserts the modules in the order given, mounts the disk of the command line's `root=` (/dev/vda) and goes on with the guest's own init. */
 export function initramfs(busybox: Buffer, modules: readonly { readonly name: string; readonly content: Buffer }[]): Buffer {
   const folder = (path: string): CpioEntry => ({ path, mode: fileMode.folder | 0o755 })
   return cpio([

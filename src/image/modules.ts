@@ -29,7 +29,7 @@ export function insertionOrder(names: readonly string[], dependencies: ModuleDep
 
 /** Folders (below the release's) that a node of a cluster can have a use for; a module outside stays if one inside needs it. */
 const useful = [
-  /^kernel\/net\//, /^kernel\/lib\//, /^kernel\/crypto\//, /^kernel\/arch\/x86\/crypto\//, /^kernel\/drivers\/(virtio|block\/(virtio_blk|loop|nbd|zram))/, /^kernel\/drivers\/char\/hw_random\/virtio/,
+  /^kernel\/net\//, /^kernel\/lib\//, /^kernel\/crypto\//, /^kernel\/arch\/x86\/crypto\//, /^kernel\/drivers\/(virtio|block\/(virtio_blk|loop|nbd|zram))/, /^kernel\/drivers\/char\/hw_random\/virtio/, /^kernel\/drivers\/(ata\/(ahci|ata_piix)|scsi\/sd_mod)\.ko/,
   /^kernel\/drivers\/net\/([^/]+|vxlan\/.*|bonding\/.*|ipvlan\/.*|wireguard\/.*|netdevsim\/.*|team\/.*|ovpn\/.*)$/, /^kernel\/fs\/(overlayfs|fuse|squashfs|ext4|isofs|nls)/, /^kernel\/kernel\//, /^kernel\/drivers\/ptp\//,
 ]
 

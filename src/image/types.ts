@@ -18,6 +18,8 @@ export interface GuestImage {
 export interface BootFiles {
   /** initramfs that loads the virtio modules and mounts /dev/vda; absent for kernels without modules (they boot root=/dev/vda). */
   readonly initramfs?: string
+  /** The same for a disk that boots by itself on another machine than QEMU's (VirtualBox); absent, too, where the kernel has no driver for its disks. */
+  readonly diskInitramfs?: string
   /** ext4 disk with /lib/modules content; absent for kernels without modules. */
   readonly modulesDisk?: string
 }

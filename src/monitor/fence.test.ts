@@ -56,7 +56,7 @@ describe('a fence', () => {
   test('repeats its opening markers until the stream is live', async () => {
     const node = new FakeNode()
     node.deaf = 2
-    await new Fence(node, quick).open()
+    await new Fence(node, { ...quick, openMs: 20_000 }).open()
     expect(node.sets).toBe(3)
   })
 
@@ -78,6 +78,22 @@ describe('a fence', () => {
     node.mute = 1
     node.before.set(1, ['>> Policy updated: {"revision":1}'])
     await expect(new Fence(node, quick).open()).rejects.toThrow(/the monitor of node1 is not live: no event of \d+ sets of marker packets to 10\.244\.1\.7 from CPU 1 within 0\.3 s/)
+  })
+
+  test('says that what a monitor prints is not what `cilium monitor` does', async () => {
+    const node = new FakeNode()
+    node.deaf = Infinity
+    node.before.set(1, ['flow 1 dropped', 'flow 2 dropped'])
+    await expect(new Fence(node, quick).open()).rejects.toMatchObject({ message: expect.stringMatching(/; none of the 2 lines that it printed is an event$/) as string, details: expect.stringContaining('flow 2 dropped') as string, hint: expect.stringContaining('driver') as string })
+  })
+
+  test('says that a monitor has ended, with its last words, and sends it nothing', async () => {
+    const node = new FakeNode()
+    node.print('Error: unknown flag: --jsno')
+    node.end()
+    await expect.poll(() => node.stream.ended).toBeDefined()
+    await expect(new Fence(node, quick).open()).rejects.toThrow('the monitor of node1 ended with exit code 1: Error: unknown flag: --jsno')
+    expect(node.sets).toBe(0)
   })
 
   test('sends its closing markers once, and says that events were lost when one is missing', async () => {

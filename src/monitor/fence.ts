@@ -87,10 +87,17 @@ export class Fence {
       if (got.missing.length === 0) return got.end
       if (got.missing.length < best.length) best = got.missing
     }
-    throw new KernelbedError(`the monitor of ${this.#node.name} is not live: no event of ${sets} sets of marker packets to ${this.#node.target} from CPU ${best.join(', ')} within ${((performance.now() - start) / 1000).toFixed(1)} s`, {
-      blame: 'agent',
-      details: this.#evidence(from),
-      hint: 'a packet from the host to a local endpoint must make a trace or drop event; try `cilium monitor` in the agent\'s pod',
+    throw this.#notLive(`no event of ${sets} sets of marker packets to ${this.#node.target} from CPU ${best.join(', ')} within ${((performance.now() - start) / 1000).toFixed(1)} s`, from)
+  }
+
+  #notLive(silence: string, from: number): KernelbedError {
+    const { stream, name } = this.#node
+    if (stream.ended !== undefined) return new KernelbedError(stream.ended, { blame: 'agent', details: this.#evidence(from), hint: 'run what the agent\'s driver has for `monitor` in its pod; its log says why it ended' })
+    const { events } = stream.slice(from)
+    const foreign = events.length > 0 && events.every(({ type }) => type === 'unparsed')
+    return new KernelbedError(`the monitor of ${name} is not live: ${silence}${foreign ? `; none of the ${events.length} lines that it printed is an event` : ''}`, {
+      blame: 'agent', details: this.#evidence(from),
+      hint: foreign ? 'the monitor must print what `cilium monitor` prints, plain, -v or --json: see `monitor` in the agent\'s driver' : 'a packet from the host to a local endpoint must make a trace or drop event; try `cilium monitor` in the agent\'s pod',
     })
   }
 

@@ -129,7 +129,7 @@ export function e2eFlags(program: Command, { stray = false, fault = true } = {})
     .option('-t, --test <pattern>', 'run only tests whose name matches')
     .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
     .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
-    .option('--memory <MiB>', 'memory of a machine', whole(512, 65536), 1536)
+    .option('--memory <MiB>', 'memory of a machine, more where the agent needs it', whole(512, 65536), 1536)
     .option('--cpus <n>', 'CPUs of a machine (default: 2 under KVM, 1 emulated)', whole(1, 16))
     .addOption(new Option('--accel <kind>', 'force acceleration instead of probing').choices(['kvm', 'tcg']))
     .addOption(new Option('--provider <name>', 'who makes the machines: kernelbed by QEMU, or Vagrant by libvirt').choices(providers).default('qemu'))
@@ -167,8 +167,9 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
   for (const suite of raw.suite) if (!known.includes(suite)) throw usageError(`unknown suite "${suite}"${didYouMean(suite, known)}`, `suites: ${known.join(', ')}`)
   const cells = existing ? [{ name: 'existing', kernel: 'existing' }] : mixed ? [mixedCell(mixed, raw.suite, known, kernelOptions)] : planCells(raw.kernel.length ? raw.kernel : kernels, kernelOptions, (kernel) => checkSuites(raw.suite, known, [kernel], kernelOptions))
   const given = givenOf(raw)
+  const driver = await loadDriver(raw.agent)
   if (existing) await checkFoundAgent(raw.agent, given)
-  else checkAgentOptions(await loadDriver(raw.agent), { ...given, ...(fault === undefined ? {} : { fault }) })
+  else checkAgentOptions(driver, { ...given, ...(fault === undefined ? {} : { fault }) })
   checkKubernetesSpec(raw.kubernetes)
   if (raw.prepareOnly && raw.keep) throw usageError('--prepare-only starts no cluster that --keep could leave up', 'leave one of them out')
   const kubernetesEngine = existing ? undefined : kubernetesOptions(raw)
@@ -182,7 +183,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     nodes: typeof raw.nodes === 'number' ? raw.nodes : raw.nodes.length,
     ...(mixed ? { mixed } : {}),
     snapshot: raw.snapshot,
-    memoryMiB: raw.memory,
+    memoryMiB: parsed.getOptionValueSource('memory') === 'default' ? Math.max(raw.memory, driver.memoryMiB ?? 0) : raw.memory,
     ...(raw.cpus === undefined ? {} : { cpus: raw.cpus }),
     keep: raw.keep,
     provider: raw.provider,

@@ -1,8 +1,10 @@
 import type { V1Container, V1EnvVar, V1PodSpec, V1Probe } from '@kubernetes/client-node'
 import { KernelbedError, usageError } from '../../core/errors.ts'
 import { fullRef } from '../../image/index.ts'
+import type { AgentEtcd } from '../../cluster/index.ts'
+import { configMapIn, giveEtcd } from '../etcd-access.ts'
 import type { KubeObject } from '../manifests.ts'
-import { etcdConfigPath, type AgentOptionValues } from './settings.ts'
+import type { AgentOptionValues } from './settings.ts'
 import { atLeast, type CiliumVersion } from './version.ts'
 
 /** Where the cluster is, for agents on nodes without a kube-proxy. */
@@ -22,6 +24,9 @@ const podOf = (object: KubeObject): V1PodSpec | undefined => (object.kind === 'P
 
 const isAgent = ({ name, command = [], image = '' }: V1Container): boolean => name === 'cilium-agent' || command.some((word) => /(^|\/)cilium-agent$/.test(word)) || /\/cilium(-dev|-ci)?[:@]/.test(image)
 
+/** Where nodes have it; `/var/run` leads to `/run`. */
+const containerdSocket = /^(\/var)?\/run\/containerd\/containerd\.sock$/
+
 /** The agent's DaemonSet. Throws a usage error when there is none, or more than one. */
 export function findAgent(objects: readonly KubeObject[]): Found {
   const found = objects.filter(({ kind }) => kind === 'DaemonSet').flatMap((daemonSet): Found[] => {
@@ -30,7 +35,7 @@ export function findAgent(objects: readonly KubeObject[]): Found {
     return container ? [{ daemonSet, pod: template.spec, container, labels: selector?.matchLabels ?? template.metadata.labels ?? {} }] : []
   })
   if (found.length === 0) throw usageError('--agent-manifests: no DaemonSet with a container of cilium-agent', 'give the whole of it: ConfigMap, RBAC and DaemonSet, in one file or a folder')
-  if (found.length > 1) throw usageError(`--agent-manifests: more than one DaemonSet of cilium-agent: ${found.map(({ daemonSet }) => daemonSet.metadata.name).join(', ')}`, 'give those of one version and one platform (examples/kubernetes/ has a folder for each)')
+  if (found.length > 1) throw usageError(`--agent-manifests: more than one DaemonSet of cilium-agent: ${found.map(({ daemonSet }) => daemonSet.metadata.name).join(', ')}`, 'give one of the files: examples/kubernetes/1.11/cilium.yaml is the whole of it, those beside it are its parts and variants')
   return found[0]!
 }
 
@@ -60,12 +65,6 @@ export class Adapted {
     return this.#found.container.name
   }
 
-  /** Runs an init container before all others of the agent. */
-  holdBack(container: object): void {
-    const { pod } = this.#found
-    pod.initContainers = [container as V1Container, ...(pod.initContainers ?? [])]
-  }
-
   /** Sets options of cilium-agent: in its ConfigMap where it reads its options from there (1.6 and later), else as arguments, which win over variables. */
   setOptions(values: AgentOptionValues): void {
     const { container } = this.#found
@@ -77,28 +76,31 @@ export class Adapted {
   }
 
   #setConfig(name: string, value: string | undefined): void {
-    const map = this.#configMap()
+    const map = configMapIn(this.objects)
     const { [name]: _, ...others } = (map['data'] ?? {}) as Record<string, string>
     map['data'] = value === undefined ? others : { ...others, [name]: value }
     // An argument of the same name would win.
     setArgument(this.#found.container, name, undefined)
   }
 
-  #configMap(): KubeObject {
-    const map = this.objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === 'cilium-config')
-    if (!map) throw usageError('--agent-manifests: there is no ConfigMap cilium-config', 'give the whole of it: ConfigMap, RBAC and DaemonSet, in one file or a folder')
-    return map
+  /** Lets agents reach an etcd, for their identities. */
+  setEtcd(etcd: AgentEtcd): void {
+    giveEtcd(this.objects, this.#found, etcd)
   }
 
-  /** Points agents at an etcd without TLS, for their identities. */
-  setEtcd(endpoint: string): void {
-    const map = this.#configMap()
-    map['data'] = { ...(map['data'] as object | undefined), 'etcd-config': `---\nendpoints:\n  - ${endpoint}\n` }
-    const { pod, container } = this.#found
-    const path = etcdConfigPath.slice(0, etcdConfigPath.lastIndexOf('/'))
-    if (container.volumeMounts?.some(({ mountPath }) => mountPath === path)) return
-    ;(pod.volumes ??= []).push({ name: 'etcd-config-path', configMap: { name: 'cilium-config', items: [{ key: 'etcd-config', path: 'etcd.config' }] } })
-    ;(container.volumeMounts ??= []).push({ name: 'etcd-config-path', mountPath: path, readOnly: true })
+  /**
+   * Takes out what looks after an etcd of the manifests' own, and does not wait for certificates that only who has that etcd can have: Kubernetes starts no pod whose Secret is not
+   * there. Those that are in the manifests stay.
+   */
+  leaveOutOwnEtcd(): void {
+    for (const object of this.objects.filter(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'cilium-etcd-operator')) {
+      this.notes.push(`Deployment ${object.metadata.name} is left out: identities are kept in another etcd`)
+      this.objects.splice(this.objects.indexOf(object), 1)
+    }
+    for (const { secret } of this.#found.pod.volumes ?? []) {
+      if (secret?.secretName === undefined || this.objects.some(({ kind, metadata }) => kind === 'Secret' && metadata.name === secret.secretName)) continue
+      secret.optional = true
+    }
   }
 
   /** What any Cilium needs on nodes of ours: there is no kube-proxy, no docker, no registry, and an emulated processor is slow. */
@@ -126,14 +128,14 @@ export class Adapted {
 
   /** Kubernetes fails a pod whose socket of docker is not there, and a Cilium before 1.8 asks the container runtime for the labels of pods. */
   #fitRuntime(pod: V1PodSpec, container: V1Container): void {
-    const sockets = (pod.volumes ?? []).filter(({ hostPath }) => hostPath && /(docker|crio)(\/\w+)?\.sock$|\/var\/run\/crio/.test(hostPath.path))
+    const sockets = (pod.volumes ?? []).filter(({ hostPath }) => hostPath && (hostPath.type === 'Socket' || /\.sock$|^\/(var\/)?run\/crio/.test(hostPath.path)) && !containerdSocket.test(hostPath.path))
     for (const { name, hostPath } of sockets) {
       this.notes.push(`the volume ${name} (${hostPath?.path}) is left out: nodes have containerd`)
       for (const each of [...(pod.initContainers ?? []), ...pod.containers]) each.volumeMounts = each.volumeMounts?.filter((mount) => mount.name !== name) ?? []
     }
     pod.volumes = (pod.volumes ?? []).filter((volume) => !sockets.includes(volume))
     const socket = '/var/run/containerd/containerd.sock'
-    if (!atLeast(this.#version, '1.1') || atLeast(this.#version, '1.8') || container.volumeMounts?.some(({ mountPath }) => mountPath === socket)) return
+    if (!atLeast(this.#version, '1.1') || atLeast(this.#version, '1.8') || container.volumeMounts?.some(({ mountPath }) => containerdSocket.test(mountPath))) return
     pod.volumes.push({ name: 'containerd-socket', hostPath: { path: '/run/containerd/containerd.sock', type: 'Socket' } })
     ;(container.volumeMounts ??= []).push({ name: 'containerd-socket', mountPath: socket, readOnly: true })
   }
@@ -186,9 +188,10 @@ function setVariables(container: V1Container, values: Readonly<Record<string, st
   container.env = [...others, ...Object.entries(values).map(([name, value]) => ({ name, value }))]
 }
 
-/** `cilium status` takes seconds on an emulated processor, and Kubernetes 1.20 began to hold probes to their one second. */
+/** `cilium status` takes seconds on an emulated processor, too much of it to be run every five, and Kubernetes 1.20 began to hold probes to their one second. */
 function slow(probe: V1Probe | undefined): void {
   if (!probe) return
+  if (probe.exec) probe.periodSeconds = Math.max(15, probe.periodSeconds ?? 10)
   probe.timeoutSeconds = Math.max(30, probe.timeoutSeconds ?? 1)
   probe.failureThreshold = Math.max(10, probe.failureThreshold ?? 3)
 }

@@ -1,14 +1,30 @@
-import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node'
-import { describe, expect, it, test } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { V1DaemonSet, V1Secret } from '@kubernetes/client-node'
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import type { ClusterHandle } from '../../cluster/index.ts'
+import type { Context } from '../../core/context.ts'
+import { LineProgress } from '../../core/progress.ts'
+import { Registry } from '../../core/registry.ts'
+import { writeImageTar } from '../../image/index.ts'
 import { adapt, askCilium, cilium } from '../cilium.ts'
 import type { AgentOptions } from '../driver.ts'
 import { manifestsText, parseManifests, type KubeObject } from '../manifests.ts'
 import { of114, of12 } from './test-manifests.ts'
+import { writeOciLayout } from './test-stand-in.ts'
 import { optionsOf, type CiliumSettings } from './settings.ts'
 import { atLeast, parseVersion, parseVersionOutput } from './version.ts'
 
-const place = { nodeApi: { host: '172.31.255.1', port: 6443 }, first: { name: 'node1', address: '192.168.77.11' } }
+const dir = mkdtempSync(join(tmpdir(), 'kb-cilium-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+const pem = (name: string): string => {
+  writeFileSync(join(dir, name), `the ${name}`)
+  return join(dir, name)
+}
+const etcd = { endpoint: 'https://172.31.255.1:2379', ca: pem('ca'), client: { cert: pem('certificate'), key: pem('key') }, link: '' }
+const place = { nodeApi: { host: '172.31.255.1', port: 6443 }, etcd: () => etcd }
 const tars = (...refs: string[]) => refs.map((ref) => ({ images: [{ refs: [ref], labels: {} }] }))
 const image12 = 'registry.example/cilium/cilium:v1.2.5'
 const [agent114, operator114] = ['registry.example/cilium/cilium:v1.14.2', 'registry.example/cilium/operator-generic:v1.14.2']
@@ -26,7 +42,7 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
   const container = pod.containers[0]!
 
   it('are of versions that it serves, with the selector that it wants', () => {
-    expect(objects.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet', 'v1 Pod'])
+    expect(objects.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 Secret', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
     expect(agent.spec!.selector).toEqual({ matchLabels: { 'k8s-app': 'cilium', 'kubernetes.io/cluster-service': 'true' } })
     expect(agent.spec).not.toHaveProperty('templateGeneration')
     expect(named('ClusterRoleBinding', 'cilium')).toMatchObject({ roleRef: { apiGroup: 'rbac.authorization.k8s.io' }, subjects: [{ kind: 'ServiceAccount' }, { kind: 'Group', apiGroup: 'rbac.authorization.k8s.io' }] })
@@ -49,27 +65,55 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
 
   it('take the image of the tar, and leave out what only a registry has and a new machine does without', () => {
     expect(container).toMatchObject({ image: image12, imagePullPolicy: 'IfNotPresent' })
-    expect(pod.initContainers!.map(({ name }) => name)).toEqual(['wait-for-etcd'])
+    expect(pod.initContainers).toEqual([])
     expect(notes).toContain('the init container clean-cilium-state is left out: its image registry.example/library/busybox:1.28.4 is in no tar, and there is nothing to clean on a new machine')
   })
 
-  it('get an etcd on the first node, which the agents wait for', () => {
-    expect((named<{ data: Record<string, string> }>('ConfigMap', 'cilium-config')).data['etcd-config']).toBe('---\nendpoints:\n  - http://192.168.77.11:32379\n')
-    const etcd = named<V1Pod>('Pod', 'cilium-etcd').spec!
-    expect(etcd).toMatchObject({ nodeName: 'node1', hostNetwork: true })
-    expect(etcd.containers[0]!.command).toContain('--listen-client-urls=http://192.168.77.11:32379')
-    expect(pod.initContainers![0]!.command!.at(-1)).toContain('nc -w 2 192.168.77.11 32379')
+  it('reach the etcd that the cluster offers, with certificates from a Secret', () => {
+    expect((named<{ data: Record<string, string> }>('ConfigMap', 'cilium-config')).data['etcd-config']).toBe('---\nendpoints:\n  - https://172.31.255.1:2379\nca-file: /var/lib/etcd-secrets/etcd-ca\nkey-file: /var/lib/etcd-secrets/etcd-client-key\ncert-file: /var/lib/etcd-secrets/etcd-client-crt\n')
+    const secret = named<V1Secret>('Secret', 'cilium-etcd-secrets')
+    expect(secret.metadata!.namespace).toBe('kube-system')
+    expect(Object.entries(secret.data!).map(([name, text]) => [name, Buffer.from(text, 'base64').toString()])).toEqual([['etcd-ca', 'the ca'], ['etcd-client-key', 'the key'], ['etcd-client-crt', 'the certificate']])
+    expect(pod.volumes!.filter(({ secret: mounted }) => mounted)).toEqual([{ name: 'etcd-secrets', secret: { secretName: 'cilium-etcd-secrets' } }])
+    for (const path of ['/var/lib/etcd-config', '/var/lib/etcd-secrets']) expect(container.volumeMounts!.filter(({ mountPath }) => mountPath === path)).toEqual([expect.objectContaining({ readOnly: true })])
     expect(container.args!.filter((arg) => arg.startsWith('--kvstore'))).toEqual(['--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
   })
 
   it('have the options that suites need, as arguments, each once', () => {
-    expect(container.args).toEqual(['--debug=$(CILIUM_DEBUG)', '--tunnel=vxlan', '--enable-policy=default', '--container-runtime=containerd', '--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
+    expect(container.args).toEqual(['--debug=$(CILIUM_DEBUG)', '--tunnel=vxlan', '--enable-policy=default', '--k8s-require-ipv4-pod-cidr=true', '--container-runtime=containerd', '--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
   })
 
   it('are scheduled on nodes that are not Ready, and not killed for being slow', () => {
     expect(pod.tolerations).toContainEqual({ operator: 'Exists' })
-    expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30 })
+    expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30, periodSeconds: 15 })
     expect(container.livenessProbe).toMatchObject({ timeoutSeconds: 30, initialDelaySeconds: 600 })
+  })
+
+  it('are not held up by certificates of an etcd that they do not use, but for what is in them', () => {
+    const secrets = of12.replace('      volumes:\n', "      volumes:\n      - {name: own-etcd, secret: {secretName: own-etcd-secrets}}\n")
+    const secretOf = ({ agent: { spec } }: ReturnType<typeof adapted>) => spec!.template.spec!.volumes!.find(({ name }) => name === 'own-etcd')!.secret
+    expect(secretOf(adapted(secrets, [image12]))).toEqual({ secretName: 'own-etcd-secrets', optional: true })
+    expect(secretOf(adapted(`${secrets}---\napiVersion: v1\nkind: Secret\nmetadata: {name: own-etcd-secrets, namespace: kube-system}\n`, [image12]))).toEqual({ secretName: 'own-etcd-secrets' })
+  })
+
+  it.each([
+    ['of CRI-O', '{path: /var/run/crio/crio.sock}', '/var/run/crio.sock'],
+    ['of microk8s', '{path: /var/snap/microk8s/common/run/containerd.sock, type: Socket}', '/var/run/containerd/containerd.sock'],
+    ['of containerd', '{path: /var/run/containerd/containerd.sock, type: Socket}', '/var/run/containerd/containerd.sock'],
+  ])('%s reach the containerd of the nodes', (_what, hostPath, mountPath) => {
+    const { agent: variant } = adapted(of12.replace('{path: /var/run/docker.sock, type: Socket}', hostPath).replace('mountPath: /var/run/docker.sock', `mountPath: ${mountPath}`), [image12])
+    const { volumes, containers: [only] } = variant.spec!.template.spec!
+    const mounts = only!.volumeMounts!.filter(({ mountPath: at }) => at.endsWith('.sock'))
+    expect(mounts.map(({ mountPath: at }) => at)).toEqual(['/var/run/containerd/containerd.sock'])
+    expect(volumes!.filter(({ hostPath: path }) => path?.path.endsWith('.sock'))).toEqual([expect.objectContaining({ name: mounts[0]!.name, hostPath: { path: expect.stringMatching(/^(\/var)?\/run\/containerd\/containerd\.sock$/) as string, type: 'Socket' } })])
+  })
+
+  it('of 1.3 leave out the operator of an etcd that they do not use, where nodes could pull it too', () => {
+    const operator = '---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cilium-etcd-operator, namespace: kube-system}\nspec: {template: {spec: {containers: [{name: x, image: "registry.example/cilium/cilium-etcd-operator:v2.0.3"}]}}}\n'
+    const { objects: left, adapted: { notes: said } } = adapted(of12.replaceAll('v1.2.5', 'v1.3.2') + operator, [], { settings: { images: 'pull' } })
+    expect(left.map(({ metadata }) => metadata.name)).not.toContain('cilium-etcd-operator')
+    expect(said).toContain('Deployment cilium-etcd-operator is left out: identities are kept in another etcd')
+    expect(adapted(of12.replaceAll('v1.2.5', 'v1.3.2') + operator, [], { settings: { images: 'pull', kvstore: 'manifests' } }).objects.map(({ metadata }) => metadata.name)).toContain('cilium-etcd-operator')
   })
 
   it('keep what is theirs', () => {
@@ -112,7 +156,46 @@ describe('manifests of 1.14', () => {
   it('may keep identities in an etcd', () => {
     const { named: kept } = adapted(of114, [agent114, operator114], { settings: { kvstore: 'etcd' } })
     expect((kept<{ data: object }>('ConfigMap', 'cilium-config')).data).toMatchObject({ 'identity-allocation-mode': 'kvstore', kvstore: 'etcd', 'kvstore-opt': '{"etcd.config":"/var/lib/etcd-config/etcd.config"}' })
-    expect(kept('Pod', 'cilium-etcd')).toBeDefined()
+    expect(kept('Secret', 'cilium-etcd-secrets')).toBeDefined()
+  })
+})
+
+describe('a tar and manifests as somebody has them', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'kb-cilium-'))
+  afterAll(() => rmSync(dir, { recursive: true, force: true }))
+  const ctx: Context = { registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
+  const kubernetes = { version: 'v1.20.2', bin: dir, digest: 'k' }
+  const cluster = { version: 'v1.20.2', nodeApi: place.nodeApi, nodes: [{ name: 'node1', address: '192.168.77.11' }, { name: 'node2', address: '192.168.77.12' }] } as unknown as ClusterHandle
+  const dockerTar = join(dir, 'docker.tar')
+  const ociTar = join(dir, 'oci.tar')
+  const manifests = join(dir, 'cilium.yaml')
+  beforeAll(async () => {
+    writeFileSync(manifests, of12)
+    await writeImageTar({ ref: image12, entrypoint: ['/usr/bin/cilium-agent'], files: [{ path: '/usr/bin/cilium-agent', content: '#!/bin/sh\n', mode: 0o755 }] }, dockerTar, ctx)
+    await writeOciLayout(dockerTar, image12, ociTar)
+  })
+
+  it.each([['docker save', () => dockerTar], ['an OCI layout', () => ociTar]])('are taken from the flags to what kubectl gets: %s', async (_what, tar) => {
+    // Whoever asks for no etcd needs none of the control plane's programs here.
+    const options: AgentOptions = { manifests: [manifests], images: [tar()], settings: { kvstore: 'manifests' } }
+    cilium.check!(options)
+    expect(await cilium.prepareImages(ctx, options, kubernetes)).toMatchObject([{ ref: image12, path: tar() }])
+    const plan = await cilium.plan(cluster, ctx, options)
+    expect(parseManifests(plan.manifests, 'kubectl').map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
+    expect(plan.handle).toMatchObject({ version: '1.2.5', namespace: 'kube-system', cli: ['cilium'], monitor: { form: 'json' }, tunnel: 'vxlan', patience: 5 })
+    expect((await plan.refine!(() => Promise.resolve('Client: 1.2.7 a 2019\nDaemon: 1.2.7 a 2019\n'))).version).toBe('1.2.7')
+  })
+
+  it('whose image is of another name than the manifests\' are one note', async () => {
+    writeFileSync(join(dir, 'latest.yaml'), of12.replace(':v1.2.5', ':latest'))
+    const plan = await cilium.plan(cluster, ctx, { manifests: [join(dir, 'latest.yaml')], images: [ociTar], settings: { kvstore: 'manifests' } })
+    expect(plan.notes).toContain(`the manifests have registry.example/cilium/cilium:latest, the tar ${image12}: this one is used`)
+  })
+
+  it('of a folder with more than one DaemonSet of it are refused, with what to give', async () => {
+    mkdirSync(join(dir, '1.11'))
+    for (const name of ['cilium.yaml', 'cilium-ds.yaml']) writeFileSync(join(dir, '1.11', name), of12)
+    await expect(cilium.prepareImages(ctx, { manifests: [join(dir, '1.11')], images: [dockerTar] }, kubernetes)).rejects.toMatchObject({ blame: 'usage', message: '--agent-manifests: more than one DaemonSet of cilium-agent: cilium, cilium', hint: expect.stringContaining('give one of the files') as string })
   })
 })
 
@@ -124,6 +207,8 @@ describe('what cannot be installed is refused', () => {
     ['two of them', () => adapted(`${of12}---\n${of12.replaceAll('name: cilium,', 'name: cilium-crio,')}`, [image12]), /more than one DaemonSet of cilium-agent: cilium, cilium-crio/],
     ['no ConfigMap', () => adapted(of12.slice(of12.indexOf('---\nkind: DaemonSet')), [image12]), /there is no ConfigMap cilium-config/],
     ['identities in Kubernetes before 1.6', () => adapted(of12, [image12], { settings: { kvstore: 'crd' } }), /Cilium 1\.2\.5 keeps identities in a kvstore only; 1\.6 was the first/],
+    ['1.2.5 on a Kubernetes that it cannot register its kinds with', () => adapted(of12, [image12], {}, 22), /^Cilium 1\.2\.5 does not run on Kubernetes 1\.22: it needs one before 1\.22, as it registers its CustomResourceDefinitions by apiextensions\.k8s\.io\/v1beta1/],
+    ['1.16 on a Kubernetes that is too old for it', () => adapted(of114.replaceAll('v1.14.2', 'v1.16.1'), [agent114.replace('1.14.2', '1.16.1')]), /^Cilium 1\.16\.1 does not run on Kubernetes 1\.20: it needs 1\.21 or later/],
     ['a version that nothing says', () => adapted(of12.replace(':v1.2.5', ':latest'), ['registry.example/cilium/cilium:latest']), /the version of registry\.example\/cilium\/cilium:latest is not in its name/],
     ['a template of Helm', () => parseManifests('{{- if .Values.agent }}\nkind: DaemonSet\n{{- end }}', 'ds.yaml'), /^ds\.yaml is not YAML: /],
     ['something else', () => parseManifests('hello: world', 'x.yaml'), /^x\.yaml, document 1 is no object of Kubernetes:/],
@@ -155,7 +240,7 @@ describe('settings', () => {
   const settings: CiliumSettings = { tunnel: 'disabled', enforcement: 'always', kvstore: 'crd', kubeProxyReplacement: 'true', containerRuntime: 'containerd' }
   it.each<[string, object]>([
     ['1.0.7', { tunnel: 'disabled', 'enable-policy': 'always' }],
-    ['1.5.0', { tunnel: 'disabled', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'container-runtime': 'containerd' }],
+    ['1.5.0', { tunnel: 'disabled', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'k8s-require-ipv4-pod-cidr': 'true', 'container-runtime': 'containerd' }],
     ['1.13.0', { tunnel: 'disabled', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'identity-allocation-mode': 'crd', ipam: 'kubernetes', 'kube-proxy-replacement': 'strict' }],
     ['1.16.0', { 'routing-mode': 'native', 'enable-policy': 'always', 'monitor-aggregation': 'none', 'identity-allocation-mode': 'crd', ipam: 'kubernetes', 'kube-proxy-replacement': 'true' }],
   ])('have the names of %s', (version, options) => {

@@ -1,3 +1,4 @@
+import { etcdConfigPath } from '../etcd-access.ts'
 import { atLeast, type CiliumVersion } from './version.ts'
 
 /** What suites need of a Cilium, whatever its version calls it. */
@@ -23,8 +24,8 @@ export function optionsOf(version: CiliumVersion, settings: CiliumSettings, keep
     // Every packet is to be seen. Versions before 1.3 know no aggregation.
     ...(atLeast(version, '1.3') ? { 'monitor-aggregation': 'none' } : {}),
     ...(atLeast(version, '1.6') && !keepKvstore ? { 'identity-allocation-mode': settings.kvstore === 'crd' ? 'crd' : 'kvstore' } : {}),
-    // Pod CIDRs are given out by Kubernetes; the tunnel suite compares with them.
-    ...(atLeast(version, '1.7') ? { ipam: 'kubernetes' } : {}),
+    // Pod CIDRs are given out by Kubernetes; the tunnel suite compares with them. An agent of 1.2 to 1.6 that is faster than the controller would else take a range of its own.
+    ...(atLeast(version, '1.7') ? { ipam: 'kubernetes' } : atLeast(version, '1.2') ? { 'k8s-require-ipv4-pod-cidr': 'true' } : {}),
     ...(settings.kubeProxyReplacement === undefined || !atLeast(version, '1.6') ? {} : { 'kube-proxy-replacement': replacement(version, settings.kubeProxyReplacement) }),
     ...(atLeast(version, '1.1') && !atLeast(version, '1.8') ? { 'container-runtime': settings.containerRuntime } : {}),
     ...(settings.kvstore === 'etcd' && !keepKvstore ? { kvstore: 'etcd', 'kvstore-opt': kvstoreOption(version) } : {}),
@@ -39,8 +40,6 @@ function tunnelOf(version: CiliumVersion, { tunnel }: CiliumSettings): AgentOpti
 
 /** `strict` and `disabled` until 1.13. */
 const replacement = (version: CiliumVersion, value: 'true' | 'false'): string => (atLeast(version, '1.14') ? value : value === 'true' ? 'strict' : 'disabled')
-
-export const etcdConfigPath = '/var/lib/etcd-config/etcd.config'
 
 /** A ConfigMap's value is JSON where options are read from files (1.6 and later); an argument is `key=value`. */
 const kvstoreOption = (version: CiliumVersion): string => (atLeast(version, '1.6') ? JSON.stringify({ 'etcd.config': etcdConfigPath }) : `etcd.config=${etcdConfigPath}`)

@@ -42,7 +42,11 @@ export async function missingPermissions({ config }: Pick<KubeContext, 'config'>
 /** Throws one KernelbedError that names everything the user may not do, by namespace. `own` is the namespace that stands for those that a run makes. */
 export async function assertAccess(context: KubeContext, needed: readonly Permission[], own: string): Promise<void> {
   const missing = await missingPermissions(context, needed).catch((error: unknown) => {
-    throw new KernelbedError(`cannot ask what ${context.user} may do: ${apiMessage(error)}`, { blame: 'cluster', hint: 'the API server must let its users create SelfSubjectAccessReviews (ClusterRole system:basic-user)' })
+    const anonymous = apiMessage(error).includes('"system:anonymous"')
+    throw new KernelbedError(`cannot ask what ${context.user} may do: ${anonymous ? 'the API server does not know who that is' : apiMessage(error)}`, {
+      blame: 'cluster', ...(anonymous ? { details: apiMessage(error) } : {}),
+      hint: anonymous ? 'the kubeconfig has no credentials for this user, or empty ones: fetch it anew, or choose another with --context' : 'the API server must let its users create SelfSubjectAccessReviews (ClusterRole system:basic-user)',
+    })
   })
   if (missing.length === 0) return
   throw new KernelbedError(`${context.user} (context ${context.name}) may not do all that a run needs; nothing was created`, {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-/** Answers a request: a body, or a status that is no success. */
+/** Answers a request: a body, a status that is no success, or a Status that says which it is (`code`). */
 export type Answers = (request: { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly body: unknown }) => object | number
 
 export interface FakeApi {
@@ -16,6 +16,8 @@ export interface FakeApi {
   readonly requests: readonly string[]
   close(): Promise<void>
 }
+
+const statusOf = (body: object): number => ('kind' in body && body.kind === 'Status' && 'code' in body ? Number(body.code) : 200)
 
 /** An API server of which only the answers are real; over HTTP, with a kubeconfig that names it. */
 export async function fakeApi(answers: Answers): Promise<FakeApi> {
@@ -28,7 +30,7 @@ export async function fakeApi(answers: Answers): Promise<FakeApi> {
   }
   const server = createServer((request, response) => {
     void answer(request).then((given) => {
-      const [status, body] = typeof given === 'number' ? [given, { kind: 'Status', message: `the fake says ${given}` }] : [200, given]
+      const [status, body] = typeof given === 'number' ? [given, { kind: 'Status', message: `the fake says ${given}` }] : [statusOf(given), given]
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     })
   }).listen(0, '127.0.0.1')

@@ -97,6 +97,14 @@ describe('what the user may not do', () => {
     const { kubeconfig } = await api(() => ({ status: { allowed: true } }))
     await expect(assertAccess(readKubeconfig(kubeconfig), needed, 'kernelbed-x')).resolves.toBeUndefined()
   })
+
+  test('cannot be asked of a user whom the API server does not know: the kubeconfig is at fault', async () => {
+    const message = 'selfsubjectaccessreviews.authorization.k8s.io is forbidden: User "system:anonymous" cannot create resource "selfsubjectaccessreviews"'
+    const { kubeconfig } = await api(() => ({ kind: 'Status', code: 403, message }))
+    await expect(assertAccess(readKubeconfig(kubeconfig), needed, 'kernelbed-x')).rejects.toMatchObject({
+      blame: 'cluster', message: 'cannot ask what visitor may do: the API server does not know who that is', details: message, hint: expect.stringContaining('no credentials') as string,
+    })
+  })
 })
 
 const node = (name: string, { release = '6.1.0-40-amd64', ready = 'True', taint = false, os = 'linux' } = {}): V1Node => ({

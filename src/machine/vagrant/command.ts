@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { CommandError, runCommand, type CommandOptions, type CommandResult } from '../../core/command.ts'
 import { KernelbedError } from '../../core/errors.ts'
-import { searchPath } from '../../image/host-tools.ts'
+import { hasProgram, searchPath } from '../../image/host-tools.ts'
 
 /** The project's folder, which has the Vagrantfile. */
 const vagrantfileDir = join(import.meta.dirname, '..', '..', '..')
@@ -34,8 +34,14 @@ export async function vagrant(args: readonly string[], env: Readonly<Record<stri
 }
 
 /** Throws a KernelbedError with the command to run when a Vagrant that is not Debian's, whose packages are looked for elsewhere, has no plugin for libvirt. */
-export async function assertPlugin(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
-  if (existsSync('/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json')) return
+export async function assertPlugin(env: Readonly<Record<string, string>>, signal: AbortSignal, debians = existsSync('/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json')): Promise<void> {
+  if (debians) return
   const { stdout } = await vagrant(['plugin', 'list'], env, { signal })
   if (!/^vagrant-libvirt\b/m.test(stdout)) throw new KernelbedError('vagrant has no plugin for libvirt', { blame: 'host', details: stdout, hint: 'vagrant plugin install vagrant-libvirt, or on Debian, as root: apt-get install -y --no-install-recommends vagrant-libvirt' })
+}
+
+/** Throws a KernelbedError where VirtualBox is not installed: Vagrant would say so only after the box is made. */
+export function assertVirtualBox(has: (program: string) => boolean = hasProgram): void {
+  if (has('VBoxManage')) return
+  throw new KernelbedError('VirtualBox is not installed: there is no program VBoxManage', { blame: 'host', hint: "install VirtualBox (Debian has no package of it) and put VBoxManage into PATH, or use libvirt: `vagrant up` without VAGRANT_DEFAULT_PROVIDER and --provider" })
 }

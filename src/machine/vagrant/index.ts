@@ -1,4 +1,5 @@
 /** Machines made by Vagrant (docs/vagrant.md). */
-export { sessionDaemon, sessionIn } from './libvirt.ts'
-export { planMachines, type VagrantPlan, type VagrantSpec } from './plan.ts'
+export { assertLibvirt, sessionDaemon, sessionIn } from './libvirt.ts'
+export { assertVirtualBox } from './command.ts'
+export { planMachines, planVirtualBox, type VagrantPlan, type VagrantSpec, type VirtualBoxPlan } from './plan.ts'
 export { upVagrant, type VagrantMachineSpec } from './up.ts'

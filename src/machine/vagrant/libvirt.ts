@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '../../core/context.ts'
+import { KernelbedError } from '../../core/errors.ts'
 import { startService } from '../../core/service.ts'
 import { waitFor } from '../../core/wait.ts'
 import { searchPath } from '../../image/host-tools.ts'
@@ -39,4 +40,35 @@ export async function startLibvirt(ctx: Context): Promise<Pick<VagrantPlan, 'uri
     return existsSync(socket) ? { done: undefined } : { seen: 'no socket' }
   })
   return session
+}
+
+/** Sockets of the host's libvirt: of its one daemon, or of the one for QEMU since libvirt 5.6. */
+const systemSockets = ['/run/libvirt/libvirt-sock', '/run/libvirt/virtqemud-sock']
+
+/** Where a user's libvirt is looked for: the environment that it goes by, and files. Made up by tests. */
+export interface LibvirtPlace { readonly env: NodeJS.ProcessEnv; readonly exists: (path: string) => boolean; readonly writable: (path: string) => boolean; readonly user: string }
+
+const here = (): LibvirtPlace => ({ env: process.env, exists: existsSync, writable, user: process.env['USER'] ?? 'you' })
+
+function writable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Throws a KernelbedError with the command to run where Vagrant could not connect to a user's libvirt at `uri`: the host's is not running, or the user may not use it, or there is no folder for
+ * the user's own session, which libvirt starts itself. Of other hosts and URIs nothing is known here.
+ */
+export function assertLibvirt(uri: string, { env, exists, writable: mayUse, user }: LibvirtPlace = here()): void {
+  if (uri === 'qemu:///system') {
+    const socket = systemSockets.find(exists)
+    if (socket === undefined) throw new KernelbedError(`libvirt is not running: there is no ${systemSockets.join(' or ')}`, { blame: 'host', hint: 'as root: systemctl start libvirtd (Debian: apt-get install libvirt-daemon-system); or without LIBVIRT_DEFAULT_URI, which needs neither root nor a daemon of the host' })
+    if (!mayUse(socket)) throw new KernelbedError(`${user} may not use the host's libvirt (${socket})`, { blame: 'host', hint: `as root: usermod -aG libvirt ${user}, and log in again; or without LIBVIRT_DEFAULT_URI, which needs no rights` })
+  }
+  const folder = env['XDG_RUNTIME_DIR']
+  if (uri === 'qemu:///session' && folder !== undefined && !mayUse(folder)) throw new KernelbedError(`libvirt's session of ${user} has no folder: XDG_RUNTIME_DIR is ${folder}, which ${exists(folder) ? `${user} may not write` : 'is not there'}`, { blame: 'host', hint: 'after su or sudo it is another user\'s: log in as the user itself (ssh, machinectl shell), or unset XDG_RUNTIME_DIR' })
 }

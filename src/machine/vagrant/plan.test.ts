@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { planMachines, type VagrantSpec } from './plan.ts'
+import { assertVirtualBox } from './command.ts'
+import { planMachines, planVirtualBox, type VagrantSpec } from './plan.ts'
 
 const spec = (index: number, more: Partial<VagrantSpec> = {}): VagrantSpec => ({
   name: `node${index}`, index, memoryMiB: 1024, cpus: 1, accel: 'tcg', box: { name: 'kernelbed-6.1-d', file: '/b/kernelbed-6.1-d.box' }, console: `/c/node${index}`,
@@ -42,5 +43,20 @@ describe('machines of Vagrant', () => {
     const [{ qemu } = { qemu: [] }] = planMachines([spec(1, { imagesDisk: '/cache/a,b/disk.raw' })], key)
     expect(values(qemu, '-drive')).toEqual(['if=none,id=kbimages,file=/cache/a,,b/disk.raw,format=raw,snapshot=on,cache=unsafe'])
     expect(values(qemu, '-device')).toContain('virtio-blk-pci,drive=kbimages,serial=kb-images,bus=pci.0,addr=0x12')
+  })
+})
+
+describe('machines of VirtualBox', () => {
+  it('share a network of their own, on which their MACs number them', () => {
+    const { box, console } = spec(1)
+    expect(planVirtualBox([1, 2].map((index) => ({ name: `node${index}`, index, memoryMiB: 1024, cpus: 2, box, console, port: 20000 + index })), 'kb-1-')).toEqual({
+      provider: 'virtualbox',
+      machines: [1, 2].map((index) => ({ name: `node${index}`, fullName: `kb-1-node${index}`, box, memoryMiB: 1024, cpus: 2, console, ssh: { port: 20000 + index }, wire: { network: 'kb-1-wire', mac: `52540077000${index}` } })),
+    })
+  })
+
+  it('are refused, with what to do, where there is no VirtualBox', () => {
+    expect(() => assertVirtualBox(() => false)).toThrow(expect.objectContaining({ blame: 'host', message: 'VirtualBox is not installed: there is no program VBoxManage', hint: expect.stringContaining('VAGRANT_DEFAULT_PROVIDER') as string }) as Error)
+    expect(() => assertVirtualBox((program) => program === 'VBoxManage')).not.toThrow()
   })
 })

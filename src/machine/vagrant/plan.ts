@@ -66,3 +66,31 @@ function wireCard({ index }: VagrantSpec, all: readonly VagrantSpec[]): string[]
 
 const imagesDrive = ({ imagesDisk }: VagrantSpec): string[] =>
   imagesDisk === undefined ? [] : ['-drive', `if=none,id=kbimages,file=${imagesDisk.replaceAll(',', ',,')},format=raw,snapshot=on,cache=unsafe`, '-device', `virtio-blk-pci,drive=kbimages,serial=kb-images,${slot.images}`]
+
+/** What the project's Vagrantfile makes of VirtualBox; JSON. */
+export interface VirtualBoxPlan { readonly provider: 'virtualbox'; readonly machines: readonly VirtualBoxMachine[] }
+
+/** One machine of it. The box has all else: command line, key, the card for SSH. */
+export interface VirtualBoxMachine {
+  readonly name: string
+  /** In VirtualBox, whose users share its names. */
+  readonly fullName: string
+  readonly box: Box
+  readonly memoryMiB: number
+  readonly cpus: number
+  /** On loopback. */
+  readonly ssh: { readonly port: number }
+  /** An internal network of VirtualBox' that these machines share, and the MAC there, twelve digits: by it the guest knows its number. */
+  readonly wire: { readonly network: string; readonly mac: string }
+  readonly console: string
+}
+
+export type VirtualBoxSpec = Pick<VagrantSpec, 'name' | 'index' | 'memoryMiB' | 'cpus' | 'box' | 'console'> & { readonly port: number }
+
+/** Machines of VirtualBox'. `prefix`: of their names there. */
+export const planVirtualBox = (specs: readonly VirtualBoxSpec[], prefix: string): VirtualBoxPlan => ({
+  provider: 'virtualbox',
+  machines: specs.map(({ name, index, memoryMiB, cpus, box, console, port }) => ({
+    name, fullName: `${prefix}${name}`, box, memoryMiB, cpus, ssh: { port }, wire: { network: `${prefix}wire`, mac: wireMac(index).replaceAll(':', '').toUpperCase() }, console,
+  })),
+})
