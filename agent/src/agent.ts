@@ -16,8 +16,8 @@ import { EndpointManager } from './endpoint/manager.ts'
 import type { PodInfo } from './endpoint/podinfo.ts'
 import { StateDir } from './endpoint/statedir.ts'
 import { CIDRIdentities } from './identity/cidr.ts'
-import { IdentityAllocator, knownIdentities } from './identity/allocator.ts'
 import type { KubeClient } from './k8s/client.ts'
+import { EtcdState, openEtcd, type Etcd } from './kvstore/state.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
 import { createOperation } from './operation.ts'
@@ -29,6 +29,8 @@ import type { EnforcementMode } from './policy/resolve.ts'
 import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
 import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
+import { KubernetesState } from './shared/kubernetes.ts'
+import type { SharedState } from './shared/state.ts'
 
 export interface AgentDeps {
   config: AgentConfig; client: KubeClient; log: Logger; openDatapath: (config: DatapathConfig) => Datapath | Promise<Datapath>
@@ -42,7 +44,8 @@ export interface RunningAgent { datapath: Datapath; stop: () => Promise<void> }
  * has been worked out anew, so that a restart neither opens nor breaks a connection.
  */
 export async function startAgent({ config, client, log, openDatapath, describeNode = localNode }: AgentDeps): Promise<RunningAgent> {
-  const stores = createStores(config['node-name'])
+  const etcd = config.kvstore === 'etcd' ? await openEtcd({ options: config['kvstore-opt'], leaseTtl: config['kvstore-lease-ttl'], log: log.subsys('kvstore') }) : undefined
+  const stores = createStores(config['node-name'], { identities: etcd === undefined })
   const running = allStores(stores).map((store) => store.run(client, log.subsys('k8s')))
   const self = await waitForNode(stores, config, log, describeNode)
   const datapath = await openDatapath(datapathConfig(config, self))
@@ -53,7 +56,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const cidrs = new CIDRIdentities(datapath.listCIDRs())
   const proxy: L7Proxy = new L7Proxy({
     transport: datapath, log: log.subsys('proxy'), record: (record) => monitor.l7Event(record),
-    labelsOf: (identity) => knownIdentities(stores.identities).get(identity) ?? cidrs.list().find(({ id }) => id === identity)?.labels ?? [],
+    labelsOf: (identity) => shared.identities().get(identity) ?? cidrs.list().find(({ id }) => id === identity)?.labels ?? [],
     endpointAt: (ip) => endpoints.list().find(({ record }) => record.ipv4 === ip || record.ipv6 === ip)?.id ?? 0,
   })
   const endpoints: EndpointManager = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint'), proxy })
@@ -64,27 +67,29 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
   let namesChanged = () => {}
   const names = new NamePoller({ resolve: systemResolver, changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
-  const allocator = new IdentityAllocator(client, stores.identities)
+  const shared = sharedState(etcd, { config, client, stores, self, endpoints, log: log.subsys('identity') })
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, allocator, cidrs, policies, manual, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const sync: SyncDeps = { self, stores, datapath, endpoints, shared, cidrs, policies, manual, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
-  await waitForStores(stores, log)
+  await waitForStores(stores, etcd, log)
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
-  const operation = createOperation({ config, client, nodeName: self.name, stores, endpoints, policies, datapath, controllers: Object.values(controllers) as Controller[], log })
+  const sharing = shared.controllers(endpoints)
+  const operation = createOperation({ config, nodeName: self.name, stores, endpoints, policies, datapath, shared, controllers: [...(Object.values(controllers) as Controller[]), ...sharing], log })
   namesChanged = () => controllers.policy.trigger()
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
+  for (const controller of sharing) await controller.settle()
   await operation.restore()
 
   let ready = false
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, identities: stores.identities, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, debug: operation.debug,
+    config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, debug: operation.debug,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
-    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
+    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
   }))
@@ -103,6 +108,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
     monitor.close()
     for (const server of [api, healthz]) { server.close(); server.closeAllConnections() }
     await Promise.all([...operation.controllers.map((controller) => controller.stop()), ...running])
+    await etcd?.stop()
     client.close()
     names.stop()
     proxy.close()
@@ -111,12 +117,21 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   return { datapath, stop }
 }
 
+/** Where agents tell each other of identities and addresses. */
+function sharedState(etcd: Etcd | undefined, { config, client, stores, self, endpoints, log }: { config: AgentConfig; client: KubeClient; stores: Stores; self: LocalNode; endpoints: EndpointManager; log: Logger }): SharedState {
+  const graceMs = config['identity-gc-interval'] * 900
+  if (etcd !== undefined) return new EtcdState({ etcd, node: self, log, graceMs })
+  const { identities, ciliumEndpoints } = stores
+  if (identities === undefined) throw new Error('identities are kept nowhere')
+  return new KubernetesState({ client, identities, ciliumEndpoints, log, graceMs, node: self.ipv4, own: () => endpoints.list().map(({ record }) => record.identity) })
+}
+
 /** What CNI ADD waits for: identity known here, policies of all local endpoints made with it, address in the ipcache. */
 async function serve(sync: SyncDeps, controllers: Controllers, endpoint: Endpoint, pod: PodInfo): Promise<void> {
-  const { endpoints, allocator, stores } = sync
+  const { endpoints, shared } = sync
   endpoints.setPod(endpoint, pod)
-  const identity = await allocator.allocate(pod.labels)
-  await identityIsKnown(stores, identity)
+  const identity = await shared.allocate(pod.labels)
+  await identityIsKnown(shared, identity)
   endpoints.setIdentity(endpoint, identity, pod.labels)
   applyPolicy(sync, endpoint, 'updated security labels')
   await Promise.all([controllers.policy.settle(), controllers.ipcache.settle()])
@@ -125,8 +140,8 @@ async function serve(sync: SyncDeps, controllers: Controllers, endpoint: Endpoin
 }
 
 /** A new identity comes back by the watch; other endpoints' policies need it before its pod sends. Bounded: the watch may be down. */
-async function identityIsKnown(stores: Stores, identity: number): Promise<void> {
-  for (let waited = 0; waited < 2000 && stores.identities.get(String(identity)) === undefined; waited += 20) await new Promise((resolve) => setTimeout(resolve, 20))
+async function identityIsKnown(shared: SharedState, identity: number): Promise<void> {
+  for (let waited = 0; waited < 2000 && !shared.identities().has(identity); waited += 20) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
 async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, describeNode: typeof localNode): Promise<LocalNode> {
@@ -144,11 +159,12 @@ async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, des
 }
 
 /** The agent can't tell what to allow before it knows everything there is; it waits for as long as that takes, and says for what. */
-async function waitForStores(stores: Stores, log: Logger): Promise<void> {
+async function waitForStores(stores: Stores, etcd: Etcd | undefined, log: Logger): Promise<void> {
   const report = setInterval(() => {
     for (const { source, synced, error } of allStores(stores)) if (!synced) log.info('Waiting for Kubernetes objects', { path: source.path, error })
+    if (etcd?.mirror.synced === false) log.info('Waiting for etcd', { endpoints: etcd.store.endpoints.join(','), error: etcd.mirror.error })
   }, 10_000)
-  await Promise.all(allStores(stores).map((store) => store.ready)).finally(() => clearInterval(report))
+  await Promise.all([...allStores(stores).map((store) => store.ready), etcd?.mirror.ready]).finally(() => clearInterval(report))
 }
 
 /** Pods may have gone while no agent ran. */

@@ -8,8 +8,6 @@ import { isOn, type AgentConfig } from './config/agent.ts'
 import type { Datapath } from './datapath/types.ts'
 import type { EndpointManager } from './endpoint/manager.ts'
 import { healthResponder, HealthProber, type ProbeTarget } from './health/prober.ts'
-import { IdentityCollector } from './identity/collector.ts'
-import type { KubeClient } from './k8s/client.ts'
 import type { Node } from './k8s/types.ts'
 import type { Logger } from './log.ts'
 import { listenAddress } from './metrics/listen.ts'
@@ -18,8 +16,9 @@ import { metricsServer } from './metrics/serve.ts'
 import type { PolicyRepository } from './policy/repository.ts'
 import { Prefilter } from './prefilter/prefilter.ts'
 import { Controller } from './reconcile/controller.ts'
+import type { SharedState } from './shared/state.ts'
 
-export interface OperationParts { config: AgentConfig; client: KubeClient; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
+export interface OperationParts { config: AgentConfig; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; shared: SharedState; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
 
 /** What an agent does beside its datapath's work. */
 export interface Operation {
@@ -37,15 +36,11 @@ export interface Operation {
 const healthIntervalMs = 60_000
 
 /** Garbage, health, metrics, the prefilter and what can be changed while the agent runs. */
-export function createOperation({ config, client, nodeName, stores, endpoints, policies, datapath, controllers, log }: OperationParts): Operation {
-  const collector = new IdentityCollector({
-    client, identities: stores.identities, ciliumEndpoints: stores.ciliumEndpoints, log: log.subsys('identity'), own: () => endpoints.list().map(({ record }) => record.identity),
-    graceMs: config['identity-gc-interval'] * 900,
-  })
+export function createOperation({ config, nodeName, stores, endpoints, policies, datapath, shared, controllers, log }: OperationParts): Operation {
   const health = new HealthProber({ self: nodeName, targets: () => probeTargets(stores.nodes.list()), ping: (ip, timeoutMs) => datapath.ping(ip, timeoutMs), port: config['cluster-health-port'] })
   const prefilter = new Prefilter(join(config['state-dir'], 'prefilter.json'), (deny) => datapath.setPrefilter(deny), log.subsys('prefilter'))
   const conntrackGC = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log, 'datapath')
-  const identityGC = new Controller('identity-gc', async () => { await collector.collect() }, log)
+  const identityGC = new Controller('identity-gc', async () => { await shared.collect() }, log)
   const healthProbe = new Controller('cilium-health', async () => { await health.probe() }, log)
   const prefilterSync = new Controller('prefilter-sync', () => prefilter.apply(), log, 'datapath')
   const all = [...controllers, conntrackGC, identityGC, healthProbe, prefilterSync]

@@ -11,6 +11,7 @@ import type { AgentDriver } from './driver.ts'
 import { checkAgentOptions, driverSpec, loadDriver } from './drivers.ts'
 import { agentHandleSchema, fatalLines, type AgentHandle } from './handle.ts'
 import { lash, manifests } from './lash.ts'
+import { parseManifests } from './manifests.ts'
 import { describe as describePod, isReady } from './wait-ready.ts'
 
 const agentDir = join(import.meta.dirname, '../../agent')
@@ -53,6 +54,25 @@ describe('lash\'s manifests', () => {
 
   it('get the settings asked for', () => {
     expect(manifests({ host: 'h', port: 1 }, { tunnel: 'geneve' })).toMatch(/^ {2}tunnel: geneve$/m)
+  })
+
+  it('get an etcd, its certificates in a Secret, when they are to use one', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'kb-lash-'))
+    try {
+      for (const name of ['ca', 'crt', 'key']) writeFileSync(join(dir, name), name)
+      const etcd = { endpoint: 'https://172.31.255.1:2379', ca: join(dir, 'ca'), client: { cert: join(dir, 'crt'), key: join(dir, 'key') }, link: '' }
+      const cluster = { nodeApi: { host: '172.31.255.1', port: 6443 }, etcd } as unknown as ClusterHandle
+      const plan = await lash.plan(cluster, {} as Context, { settings: { kvstore: 'etcd' } })
+      const objects = parseManifests(plan.manifests, 'plan')
+      expect(objects.find(({ kind }) => kind === 'Secret')).toMatchObject({ metadata: { name: 'cilium-etcd-secrets', namespace: 'kube-system' }, data: { 'etcd-client-key': Buffer.from('key').toString('base64') } })
+      expect(objects.find(({ kind }) => kind === 'ConfigMap')).toMatchObject({ data: { kvstore: 'etcd', 'kvstore-opt': 'etcd.config=/var/lib/etcd-config/etcd.config', 'etcd-config': expect.stringContaining('- https://172.31.255.1:2379\n') as string } })
+      expect(plan.handle.capabilities.kvstore).toBe(true)
+      const { etcd: _, ...without } = cluster
+      await expect(lash.plan(without, {} as Context, { settings: { kvstore: 'etcd' } })).rejects.toThrow('the cluster offers no etcd to the agent')
+      expect((await lash.plan(without, {} as Context, { settings: { kvstore: 'kubernetes' } })).manifests).toMatch(/^ {2}kvstore: ""$/m)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
   })
 
   it('blame the agent when they have no place for it', () => {

@@ -17,6 +17,7 @@ export const capabilities = {
   'node-port': 'services with a node port or an external IP are answered at every node, for pods and nodes',
   'session-affinity': 'a service with affinity gives each client one backend',
   'service-cli': 'its command line makes, changes and deletes services',
+  kvstore: 'identities and addresses of pods are kept in an etcd, which its status names and its command line reads',
   'identity-gc': 'an identity goes from its lists when no pod has it any more',
   'config-cli': 'its command line shows and changes options while it runs',
   metrics: 'it serves what it counts to Prometheus, under Cilium\'s names',

@@ -1,15 +1,15 @@
-import { kubernetesMinor, type ClusterHandle } from '../cluster/index.ts'
+import { kubernetesMinor, type AgentEtcd, type ClusterHandle } from '../cluster/index.ts'
 import type { Context } from '../core/context.ts'
 import { KernelbedError, usageError } from '../core/errors.ts'
-import { checkGivenTar, ensureEtcdImage, etcdRef, fullRef, readGivenTar, workloadRef, type GivenTar } from '../image/index.ts'
-import { join } from 'node:path'
+import { checkGivenTar, fullRef, readGivenTar, type GivenTar } from '../image/index.ts'
+import type { Kubernetes } from '../image/types.ts'
 import { Adapted, findAgent } from './cilium/adapt.ts'
-import { etcdEndpoint, etcdPod, waitForEtcd } from './cilium/etcd.ts'
 import { assertKubernetes, memoryMiB, patienceOf } from './cilium/needs.ts'
 import { optionsOf, type CiliumSettings } from './cilium/settings.ts'
 import { atLeast, parseVersion, parseVersionOutput, type CiliumVersion } from './cilium/version.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
 import type { AgentDriver, AgentOptions, InstallPlan } from './driver.ts'
+import { configMapIn, etcdOf } from './etcd-access.ts'
 import { checkManifests, manifestsText, readManifests, type KubeObject } from './manifests.ts'
 import { served } from './served.ts'
 
@@ -39,13 +39,13 @@ export const cilium: AgentDriver = {
   },
   find: (options) => ({ handle: handleOf(found, assumed(options), wantedOf(assumed(options), options)), ask: async (run) => askCilium(run, options) }),
   prepareImages: async (ctx, options, kubernetes) => {
-    const given = await tarsOf(options, ctx)
     // What can't be installed should be said before machines start.
-    const { wanted } = adapt(await readManifests(options.manifests ?? [], ctx.signal), given, options, kubernetesMinor(kubernetes.version), { nodeApi: { host: 'unknown', port: 0 }, first: { name: 'unknown', address: 'unknown' } })
-    return [...given, ...(wanted.kvstore === 'etcd' ? [await ensureEtcdImage(join(kubernetes.bin, 'etcd'), ctx)] : [])]
+    await adaptBefore(ctx, options, kubernetes)
+    return tarsOf(options, ctx)
   },
+  needsEtcd: async (ctx, options, kubernetes) => (await adaptBefore(ctx, options, kubernetes)).wanted.kvstore === 'etcd',
   plan: async (cluster, ctx, options) => {
-    const { version, wanted, adapted } = adapt(await readManifests(options.manifests ?? [], ctx.signal), await tarsOf(options, ctx), options, kubernetesMinor(cluster.version), { nodeApi: cluster.nodeApi, first: firstNode(cluster) })
+    const { version, wanted, adapted } = adapt(await readManifests(options.manifests ?? [], ctx.signal), await tarsOf(options, ctx), options, kubernetesMinor(cluster.version), { nodeApi: cluster.nodeApi, etcd: () => etcdOf(cluster) })
     const handle = (exact: CiliumVersion): InstallPlan['handle'] => handleOf(adapted, exact, wanted)
     return {
       manifests: manifestsText(adapted.objects), handle: handle(version), notes: adapted.notes,
@@ -57,12 +57,14 @@ export const cilium: AgentDriver = {
 const tarsOf = ({ images = [] }: AgentOptions, ctx: Context): Promise<GivenTar[]> => Promise.all(images.map((path) => readGivenTar(path, ctx)))
 
 type Wanted = Omit<CiliumSettings, 'kvstore'> & { readonly kvstore: CiliumSettings['kvstore'] | 'manifests' }
-interface Place { readonly nodeApi: ClusterHandle['nodeApi']; readonly first: { readonly name: string; readonly address: string } }
+interface Place { readonly nodeApi: ClusterHandle['nodeApi']; /** Asked for only where the manifests need one; absent before there is a cluster. */ readonly etcd?: () => AgentEtcd }
 
-const firstNode = ({ nodes }: ClusterHandle): Place['first'] => ({ name: nodes[0]!.name, address: nodes[0]!.address })
+/** As far as that can be done before there is a cluster. */
+const adaptBefore = async (ctx: Context, options: AgentOptions, { version }: Kubernetes): Promise<ReturnType<typeof adapt>> =>
+  adapt(await readManifests(options.manifests ?? [], ctx.signal), await tarsOf(options, ctx), options, kubernetesMinor(version), { nodeApi: { host: 'unknown', port: 0 } })
 
 /** The user's manifests as they go onto a cluster at a place; pure. Throws usage errors. */
-export function adapt(objects: readonly KubeObject[], given: readonly Pick<GivenTar, 'images'>[], options: AgentOptions, minor: number, { nodeApi, first }: Place): { version: CiliumVersion; wanted: Wanted; adapted: Adapted } {
+export function adapt(objects: readonly KubeObject[], given: readonly Pick<GivenTar, 'images'>[], options: AgentOptions, minor: number, { nodeApi, etcd }: Place): { version: CiliumVersion; wanted: Wanted; adapted: Adapted } {
   const now = served(objects, minor)
   const image = findAgent(now.objects).container.image ?? ''
   const refs = given.flatMap(({ images }) => images.flatMap((each) => each.refs))
@@ -73,14 +75,11 @@ export function adapt(objects: readonly KubeObject[], given: readonly Pick<Given
   const adapted = new Adapted(own === undefined ? now.objects : withImage(now.objects, image, own), version)
   adapted.notes.push(...now.notes, ...(own === undefined ? [] : [`the manifests have ${image}, the tar ${own}: this one is used`]))
   adapted.setOptions(optionsOf(version, { ...wanted, kvstore: wanted.kvstore === 'etcd' ? 'etcd' : 'crd' }, wanted.kvstore === 'manifests'))
-  adapted.fit({ nodeApi, pulls: options.settings?.['images'] === 'pull' }, [...refs, etcdRef, workloadRef])
+  adapted.fit({ nodeApi, pulls: options.settings?.['images'] === 'pull' }, refs)
   if (wanted.kvstore === 'etcd') {
-    const endpoint = etcdEndpoint(first.address)
+    configMapIn(adapted.objects)
     adapted.leaveOutOwnEtcd()
-    adapted.setEtcd(endpoint)
-    adapted.holdBack(waitForEtcd(first))
-    adapted.objects.push(etcdPod(first, adapted.namespace))
-    adapted.notes.push(`it keeps its identities in an etcd of its own, on ${first.name}`)
+    if (etcd) adapted.setEtcd(etcd())
   }
   return { version, wanted, adapted }
 }
@@ -138,7 +137,7 @@ export async function askCilium(run: (argv: readonly string[]) => Promise<string
   return { ...handle, capabilities: { ...handle.capabilities, monitor: `it tells of some packets only (monitor-aggregation is ${aggregation}; suites need none)` } }
 }
 
-function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>, version: CiliumVersion, { tunnel, enforcement, kubeProxyReplacement }: Wanted): InstallPlan['handle'] {
+function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>, version: CiliumVersion, { tunnel, enforcement, kubeProxyReplacement, kvstore }: Wanted): InstallPlan['handle'] {
   const replaces = atLeast(version, '1.8') && kubeProxyReplacement === 'true' ? true : 'that is done by a kube-proxy, which there is none of; from 1.8 on it can: --agent-option kube-proxy-replacement=true'
   const enforces = enforcement === 'default' ? true : `enforcement is ${enforcement}: suites need pods that no policy selects to be reached`
   const noTunnel = `tunnel is ${tunnel}`
@@ -152,6 +151,7 @@ function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>
       services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
       ipv6: atLeast(version, '1.3') ? 'it is off since 1.3, unless asked for' : true,
       'ipv6-services': 'nobody has tried it with this driver',
+      kvstore: kvstore === 'etcd' ? true : kvstore === 'crd' ? 'it keeps identities in Kubernetes: --agent-option kvstore=etcd' : 'where it keeps identities is left to its manifests',
       tunnel: tunnel === 'disabled' ? noTunnel : true,
       'tunnel-map': tunnel === 'disabled' ? noTunnel : atLeast(version, '1.18') ? 'from 1.18 on tunnels are found by the ipcache' : true,
     },

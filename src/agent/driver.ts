@@ -75,6 +75,10 @@ export interface AgentDriver {
   find?(options: AgentOptions): FoundAgent
   /** Throws a usage error for options it can do nothing with. Called before anything is started. */
   check?(options: AgentOptions): void
+  /**
+   * Whether it keeps its state in an etcd, which the cluster has to offer (`ClusterHandle.etcd`): TLS with client certificates, on every node. Without it, it does not. Called before machines start.
+   */
+  needsEtcd?(ctx: Context, options: AgentOptions, kubernetes: Kubernetes): boolean | Promise<boolean>
   /** Container images that the nodes need, made or fetched and cached. Called before machines start, as the images travel on a disk of theirs. */
   prepareImages(ctx: Context, options: AgentOptions, kubernetes: Kubernetes): Promise<readonly ImageTar[]>
   /** Tells apart what the plan makes of the same images (its manifests, say): clusters with the agent in place are saved under it. Without it none is. */

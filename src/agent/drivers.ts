@@ -40,7 +40,7 @@ const setting = z.strictObject({ description: z.string(), values: z.array(z.stri
 const driverSchema = z.strictObject({
   name: z.string().min(1), faults: z.array(fault).optional(), takes: z.array(z.enum(['manifests', 'images'])).optional(), options: z.record(z.string(), setting).optional(), memoryMiB: z.int().positive().optional(),
   refusal: z.looseObject({ fatal: z.instanceof(RegExp), minimal: z.string(), exitCode: z.number() }).optional(),
-  find: method.optional(), check: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
+  find: method.optional(), check: method.optional(), needsEtcd: method.optional(), prepareImages: method, installDigest: method.optional(), plan: method,
 })
 
 const hint = 'a driver is the default export of its file: src/agent/driver.ts has its type (AgentDriver), docs/agents.md an example'

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import type { ClusterHandle } from '../cluster/index.ts'
 import { cached } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
@@ -10,7 +11,10 @@ import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
+import { findAgent } from './cilium/adapt.ts'
 import type { AgentDriver, AgentOptions, InstallPlan, SeededFault } from './driver.ts'
+import { etcdConfigPath, etcdOf, giveEtcd } from './etcd-access.ts'
+import { manifestsText, parseManifests } from './manifests.ts'
 
 const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
@@ -24,6 +28,7 @@ export const lash: AgentDriver = {
   faults: seededFaults(),
   options: {
     tunnel: { description: 'how packets travel between nodes', values: ['vxlan', 'geneve'] },
+    kvstore: { description: 'where identities and addresses of pods are kept', values: ['etcd', 'kubernetes'] },
     'enable-ipv6': { description: 'IPv6 addresses for pods too; auto: where the kernel has IPv6', values: ['auto', 'true', 'false'] },
   },
   refusal: {
@@ -47,22 +52,26 @@ export const lash: AgentDriver = {
   prepareImages: async (ctx, options) => [await buildImage(ctx, options)],
   installDigest: ({ fault, settings }) => createHash('sha256').update(`${fault ?? ''}\0${JSON.stringify(settings ?? {})}`).update(readFileSync(manifestFile)).digest('hex'),
   find: ({ settings }) => ({
-    handle: handleOf(settings?.['tunnel']),
-    ask: async (run) => handleOf((await run(['cat', '/tmp/cilium/config-map/tunnel']))?.trim(), lacksIPv6((await run(['cilium', 'status'])) ?? '')),
+    handle: handleOf(settings),
+    ask: async (run) => {
+      const option = async (name: string): Promise<string> => (await run(['cat', `/tmp/cilium/config-map/${name}`]))?.trim() ?? ''
+      return handleOf({ tunnel: await option('tunnel'), kvstore: await option('kvstore') }, lacksIPv6((await run(['cilium', 'status'])) ?? ''))
+    },
   }),
-  plan: ({ nodeApi }, _ctx, { settings }) => Promise.resolve({
-    manifests: manifests(nodeApi, settings), handle: handleOf(settings?.['tunnel']),
-    refine: async (exec) => handleOf(settings?.['tunnel'], lacksIPv6(await exec(['status']))),
+  needsEtcd: (_ctx, { settings }) => settings?.['kvstore'] === 'etcd',
+  plan: async (cluster, _ctx, { settings }) => ({
+    manifests: installed(cluster, settings), handle: handleOf(settings),
+    refine: async (exec) => handleOf(settings, lacksIPv6(await exec(['status']))),
   }),
 }
 
 /** Why pods have no IPv6, by what `cilium status` says. */
 const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/m.test(status) ? undefined : 'it is off: the kernel has no IPv6, or enable-ipv6 is false')
 
-const handleOf = (tunnel: string | undefined, noIPv6?: string): InstallPlan['handle'] => ({
+const handleOf = ({ tunnel, kvstore }: NonNullable<AgentOptions['settings']> = {}, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   metrics: { port: 9090 },
   fatal: ciliumFatal, dumps: ciliumDumps,
@@ -112,9 +121,20 @@ const filesOf = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .filter((file) => !/(^|\/)(testing|node_modules|dist)\/|\.test\.ts$/.test(file)).sort()
 
+/** The agent's manifests for a cluster: where it keeps identities in an etcd, with the way to the cluster's. */
+function installed(cluster: ClusterHandle, settings: AgentOptions['settings']): string {
+  const text = manifests(cluster.nodeApi, settings)
+  if (settings?.['kvstore'] !== 'etcd') return text
+  const objects = parseManifests(text, manifestFile)
+  giveEtcd(objects, findAgent(objects), etcdOf(cluster))
+  return manifestsText(objects)
+}
+
 /** The agent's manifests with the API server's address of this cluster, and the settings asked for (`AgentDriver.options`). */
 export function manifests(api: { readonly host: string; readonly port: number }, settings: AgentOptions['settings'] = {}, text = readFileSync(manifestFile, 'utf8')): string {
-  const values = { 'k8s-api-host': api.host, 'k8s-api-port': `"${api.port}"`, ...settings }
+  const { kvstore, ...others } = settings
+  const etcd = kvstore === 'etcd' ? { kvstore: 'etcd', 'kvstore-opt': `etcd.config=${etcdConfigPath}` } : {}
+  const values = { 'k8s-api-host': api.host, 'k8s-api-port': `"${api.port}"`, ...others, ...etcd }
   return Object.entries(values).reduce((yaml, [name, value]) => {
     const line = new RegExp(`^( *${name}:).*$`, 'm')
     if (!line.test(yaml)) throw new KernelbedError(`agent/manifests/lash.yaml has no ${name}`, { blame: 'agent', hint: 'its ConfigMap cilium-config must have it' })

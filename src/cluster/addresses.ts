@@ -2,6 +2,8 @@
 export const addresses = {
   /** API server as nodes and pods see it; on `lo` of every node. */
   nodeApi: { host: '172.31.255.1', port: 6443 },
+  /** The etcd that a cluster offers to its agent, where nodes see it; beside the API server. */
+  agentEtcd: { host: '172.31.255.1', port: 2379 },
   podCidr: '10.244.0.0/16',
   /** A /24 a node. */
   nodeCidrMask: 24,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { apiServerArgs, controllerManagerArgs, egressConfig, etcdArgs, schedulerArgs, schedulerConfig, type ControlPlaneFiles } from './control-plane-args.ts'
+import { agentEtcdArgs, apiServerArgs, controllerManagerArgs, egressConfig, etcdArgs, schedulerArgs, schedulerConfig, type ControlPlaneFiles } from './control-plane-args.ts'
 
 const pair = (name: string) => ({ cert: `/p/${name}.crt`, key: `/p/${name}.key` })
 const files = (minor: number): ControlPlaneFiles => ({
@@ -21,6 +21,11 @@ describe('arguments of the control plane', () => {
   it('open no port but the API server\'s', () => {
     expect(etcdArgs(files(20)).filter((arg) => arg.includes('listen')).every((arg) => arg.includes('unix://'))).toBe(true)
     for (const args of [controllerManagerArgs(files(20)), schedulerArgs(files(20))]) expect(args).toEqual(expect.arrayContaining(['--secure-port=0', '--port=0']))
+  })
+
+  it('let nobody without a certificate of its CA in to the agent\'s etcd, and bind it to loopback', () => {
+    const args = agentEtcdArgs({ dataDir: '/r/agent-etcd', port: 20379, peerUrl: 'unix://agent-etcd:2', endpoint: 'https://172.31.255.1:2379', ca: pair('etcd/ca'), serving: pair('etcd/serving') })
+    expect(args).toEqual(expect.arrayContaining(['--client-cert-auth=true', '--trusted-ca-file=/p/etcd/ca.crt', '--listen-client-urls=https://127.0.0.1:20379', '--listen-peer-urls=unix://agent-etcd:2', '--advertise-client-urls=https://172.31.255.1:2379']))
   })
 
   it('leave out flags that newer versions no longer have', () => {

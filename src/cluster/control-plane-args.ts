@@ -1,6 +1,18 @@
 import type { KeyPair } from './pki.ts'
 import { addresses } from './addresses.ts'
 
+/** Files and addresses of the etcd for the agent. */
+export interface AgentEtcdFiles {
+  readonly dataDir: string
+  /** On this host's loopback. */
+  readonly port: number
+  readonly peerUrl: string
+  /** As nodes reach it. */
+  readonly endpoint: string
+  readonly ca: KeyPair
+  readonly serving: KeyPair
+}
+
 /** Files and addresses that the control plane's programs are told about. */
 export interface ControlPlaneFiles {
   /** Second number of the Kubernetes version: flags differ. */
@@ -30,10 +42,19 @@ const dualStackGate = (minor: number): string[] => (minor === 20 ? ['IPv6DualSta
 
 const gates = (list: readonly string[]): string[] => (list.length ? [`--feature-gates=${list.join(',')}`] : [])
 
-export function etcdArgs({ etcd }: ControlPlaneFiles): string[] {
+export const etcdArgs = ({ etcd: { dataDir, clientUrl, peerUrl } }: ControlPlaneFiles): string[] => memberArgs({ name: 'kernelbed', dataDir, peerUrl, listen: clientUrl, advertised: clientUrl })
+
+/** Takes clients with a certificate of its CA only. The gateway inside shows the server's own. */
+export const agentEtcdArgs = ({ dataDir, port, peerUrl, endpoint, ca, serving }: AgentEtcdFiles): string[] => [
+  ...memberArgs({ name: 'agent', dataDir, peerUrl, listen: `https://127.0.0.1:${port}`, advertised: endpoint }),
+  `--cert-file=${serving.cert}`, `--key-file=${serving.key}`, `--trusted-ca-file=${ca.cert}`, '--client-cert-auth=true',
+]
+
+/** The one member of an etcd. */
+function memberArgs({ name, dataDir, peerUrl, listen, advertised }: { readonly name: string; readonly dataDir: string; readonly peerUrl: string; readonly listen: string; readonly advertised: string }): string[] {
   return [
-    '--name=kernelbed', `--data-dir=${etcd.dataDir}`, `--listen-client-urls=${etcd.clientUrl}`, `--advertise-client-urls=${etcd.clientUrl}`,
-    `--listen-peer-urls=${etcd.peerUrl}`, `--initial-advertise-peer-urls=${etcd.peerUrl}`, `--initial-cluster=kernelbed=${etcd.peerUrl}`,
+    `--name=${name}`, `--data-dir=${dataDir}`, `--listen-client-urls=${listen}`, `--advertise-client-urls=${advertised}`,
+    `--listen-peer-urls=${peerUrl}`, `--initial-advertise-peer-urls=${peerUrl}`, `--initial-cluster=${name}=${peerUrl}`,
     // One member elects itself after one election timeout, so this is start-up time; 5 heartbeats is the least etcd takes.
     '--heartbeat-interval=10', '--election-timeout=50', '--logger=zap', '--log-level=warn',
   ]

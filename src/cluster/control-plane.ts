@@ -8,14 +8,16 @@ import { startService, type Service } from '../core/service.ts'
 import { waitFor } from '../core/wait.ts'
 import type { Kubernetes } from '../image/types.ts'
 import { addresses } from './addresses.ts'
+import { prepareAgentEtcd, type AgentEtcd } from './agent-etcd.ts'
 import { openApi, type Api } from './api.ts'
-import { apiServerArgs, controllerManagerArgs, egressConfig, etcdArgs, schedulerArgs, schedulerConfig, type ControlPlaneFiles } from './control-plane-args.ts'
+import { agentEtcdArgs, apiServerArgs, controllerManagerArgs, egressConfig, etcdArgs, schedulerArgs, schedulerConfig, type ControlPlaneFiles } from './control-plane-args.ts'
 import { writeKubernetesEndpoints } from './endpoints.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { startLink, type Link } from './link.ts'
 import { createAuthority, createSigningKey, type Authority } from './pki.ts'
 import { beginState } from './snapshot.ts'
 import { minorOf } from './version.ts'
+import type { Forward } from './way.ts'
 
 /** etcd, API server, controller manager and scheduler on this host's loopback, with the link that reaches nodes. */
 export interface ControlPlane {
@@ -26,13 +28,21 @@ export interface ControlPlane {
   readonly api: Api
   readonly apiPort: number
   readonly link: Link
+  /** For the agent, where it was asked for. */
+  readonly etcd?: AgentEtcd
   readonly services: readonly Service[]
   /** Throws with the log's tail when one of the programs has ended. For use inside waits. */
   assertAlive(): void
 }
 
-/** What is asked for. `saved`: the folder of a saved control plane (snapshot.ts), whose state and keys this one begins with. */
-export interface ControlPlaneSpec { readonly kubernetes: Kubernetes; readonly saved?: string }
+/** What is asked for. */
+export interface ControlPlaneSpec {
+  readonly kubernetes: Kubernetes
+  /** The folder of a saved control plane (snapshot.ts), whose state and keys this one begins with. */
+  readonly saved?: string
+  /** An etcd for the agent too. */
+  readonly agentEtcd?: boolean
+}
 
 /** A control plane on its way up. */
 export interface StartingControlPlane {
@@ -51,14 +61,15 @@ export function startControlPlane(spec: ControlPlaneSpec, ctx: Context): Startin
   return { link, plane }
 }
 
-function startPrograms({ kubernetes, saved }: ControlPlaneSpec, linked: (link: Link) => void, ctx: Context): Promise<ControlPlane> {
+function startPrograms({ kubernetes, saved, agentEtcd = false }: ControlPlaneSpec, linked: (link: Link) => void, ctx: Context): Promise<ControlPlane> {
   return inStep(ctx.progress, 'control plane', async (step) => {
     beginState(saved, ctx)
     const { authority, files, adminKubeconfig, linkSocket } = await prepare(kubernetes, ctx)
     const services: Service[] = []
-    const start = async (name: string, args: readonly string[], cwd?: string): Promise<Service> => {
+    const etcd = agentEtcd ? await prepareAgentEtcd(linkSocket, ctx) : undefined
+    const start = async (name: string, args: readonly string[], cwd?: string, program = name): Promise<Service> => {
       const service = await startService(ctx.registry, {
-        name, file: join(kubernetes.bin, name), args, logFile: join(ctx.dir, 'logs', `${name}.log`), blame: 'cluster', graceMs: 1000,
+        name, file: join(kubernetes.bin, program), args, logFile: join(ctx.dir, 'logs', `${name}.log`), blame: 'cluster', graceMs: 1000,
         // A collector that runs less often: these programs are short-lived and the host has the memory.
         env: { GOGC: '400' }, ...(cwd === undefined ? {} : { cwd }),
       })
@@ -67,11 +78,11 @@ function startPrograms({ kubernetes, saved }: ControlPlaneSpec, linked: (link: L
     }
     step.update('etcd')
     // etcd and the API server meet at a Unix socket; etcd takes only "host:port" as its name, so it is relative to the working folder.
-    const linking = startLink({ socket: linkSocket, apiPort: files.apiPort }, ctx)
+    const linking = startLink({ socket: linkSocket, forwards: [apiForward(files.apiPort), ...(etcd ? [etcdForward(etcd.files.port)] : [])] }, ctx)
     linking.then(linked, () => undefined)
-    const [link] = await Promise.all([linking, start('etcd', etcdArgs(files), ctx.sockets), start('kube-apiserver', apiServerArgs(files), ctx.sockets)])
+    const [link] = await Promise.all([linking, start('etcd', etcdArgs(files), ctx.sockets), start('kube-apiserver', apiServerArgs(files), ctx.sockets), ...(etcd ? [start('agent-etcd', agentEtcdArgs(etcd.files), ctx.sockets, 'etcd')] : [])])
     const assertAlive = (): void => [...services, link.service].forEach(assertRunning)
-    const plane: ControlPlane = { kubernetes, authority, kubeconfig: adminKubeconfig, api: openApi(adminKubeconfig), apiPort: files.apiPort, link, services, assertAlive }
+    const plane: ControlPlane = { kubernetes, authority, kubeconfig: adminKubeconfig, api: openApi(adminKubeconfig), apiPort: files.apiPort, link, services, assertAlive, ...(etcd ? { etcd: etcd.offered } : {}) }
     step.update('kube-apiserver')
     await waitApi(plane, ctx)
     await link.ready()
@@ -105,6 +116,9 @@ async function prepare(kubernetes: Kubernetes, ctx: Context): Promise<{ authorit
   }
   return { authority, files, adminKubeconfig: userConfig('kubeconfig', 'admin', admin), linkSocket }
 }
+
+const apiForward = (to: number): Forward => ({ name: 'api', ...addresses.nodeApi, to })
+const etcdForward = (to: number): Forward => ({ name: 'etcd', ...addresses.agentEtcd, to })
 
 /** Certificates of the programs on the host; the nodes' are issued when they join. */
 function issueAll(authority: Authority) {

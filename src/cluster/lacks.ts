@@ -7,6 +7,7 @@ export const clusterNeeds = {
   'node:ssh-server': 'a server on each node that greets on port 22',
   'dual-stack': 'services with cluster IPs of IPv6',
   'dns-address': 'the address that pods ask for names, with nothing there yet',
+  etcd: 'an etcd of the agent that can be taken away',
   'own-agent': 'an agent whose installation may be changed',
 } as const
 

@@ -1,15 +1,16 @@
 /**
- * Entry of the node link: `link-main.ts <Unix socket> <port of the API server>`. Keeps an SSH connection to every node it is told of
- * (PUT /nodes), listens there for the API server (connections wait until PUT /ready), and serves HTTP CONNECT on the socket for connections from the API server to nodes.
+ * Entry of the node link: `link-main.ts <Unix socket> <forwards, as JSON>`. Keeps an SSH connection to every node it is told of (PUT /nodes), listens there for the API server and what
+ * else is forwarded (connections wait until PUT /ready; PUT /ways/etcd {"open":false} shuts one), and serves HTTP CONNECT on the socket for connections from the API server to nodes.
  */
 import { createServer, type IncomingMessage } from 'node:http'
 import { rmSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 import { LinkedNode } from './linked-node.ts'
 import type { LinkNode } from './link.ts'
+import { Way, type Forward } from './way.ts'
 
-const [socketPath = '', apiPort = ''] = process.argv.slice(2)
-const { promise: ready, resolve: apiIsReady } = Promise.withResolvers<void>()
+const [socketPath = '', forwards = '[]'] = process.argv.slice(2)
+const ways = (JSON.parse(forwards) as Forward[]).map((forward) => new Way(forward))
 const nodes = new Map<string, LinkedNode>()
 const log = (line: string): void => void process.stdout.write(`${new Date().toISOString()} ${line}\n`)
 
@@ -21,15 +22,28 @@ const server = createServer((request, response) => {
 })
 
 async function handle(request: IncomingMessage): Promise<string> {
-  if (request.method === 'PUT' && request.url === '/ready') apiIsReady()
+  if (request.method === 'PUT' && request.url === '/ready') for (const way of ways) way.open()
+  else if (request.method === 'PUT' && request.url?.startsWith('/ways/')) turn(request.url.slice('/ways/'.length), await bodyOf<{ readonly open: boolean }>(request))
   else if (request.method === 'PUT') {
-    let body = ''
-    for await (const chunk of request) body += String(chunk)
-    const node = JSON.parse(body) as LinkNode
+    const node = await bodyOf<LinkNode>(request)
     nodes.get(node.name)?.close()
-    nodes.set(node.name, new LinkedNode(node, { port: Number(apiPort), ready }, log))
+    nodes.set(node.name, new LinkedNode(node, ways, log))
   }
   return JSON.stringify([...nodes.values()].map((node) => node.state))
+}
+
+async function bodyOf<T>(request: IncomingMessage): Promise<T> {
+  let body = ''
+  for await (const chunk of request) body += String(chunk)
+  return JSON.parse(body) as T
+}
+
+function turn(name: string, { open }: { readonly open: boolean }): void {
+  const way = ways.find(({ forward }) => forward.name === name)
+  if (!way) throw new Error(`there is no way to ${name}; ways: ${ways.map(({ forward }) => forward.name).join(', ')}`)
+  if (open) way.open()
+  else way.shut()
+  log(`${name}: ${open ? 'open' : 'shut'}`)
 }
 
 server.on('connect', (request: IncomingMessage, client: Duplex, head: Buffer) => {
@@ -57,7 +71,7 @@ async function connect(target: string, client: Duplex, head: Buffer): Promise<vo
 
 process.umask(0o077)
 rmSync(socketPath, { force: true })
-server.listen(socketPath, () => log(`listening on ${socketPath}, API server on port ${apiPort}`))
+server.listen(socketPath, () => log(`listening on ${socketPath}; ${ways.map(({ forward: { name, to } }) => `${name} on port ${to}`).join(', ')}`))
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
     for (const node of nodes.values()) node.close()

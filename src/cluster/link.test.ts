@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { LineProgress } from '../core/progress.ts'
 import { Registry } from '../core/registry.ts'
-import { startLink } from './link.ts'
+import { startLink, turnWay } from './link.ts'
 import { TestSshServer } from './test-ssh-server.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'kb-link-'))
@@ -19,6 +19,9 @@ afterEach(async () => {
   for (const server of servers.splice(0)) server.close()
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+/** The API server's forward, to a port of this host. */
+const api = (to: number) => ({ name: 'api', host: '172.31.255.1', port: 6443, to }) as const
 
 const node = async (name: string, address: string) => {
   const server = await TestSshServer.start(join(dir, `${name}-key`))
@@ -39,18 +42,18 @@ const connectTo = (socketPath: string, target: string): Promise<string> => new P
 })
 
 describe('the node link', () => {
-  it('listens on a node for the API server, and proxies CONNECT to the node\'s own address and to pods', async () => {
-    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+  it('listens on a node for all that is forwarded, and proxies CONNECT to the node\'s own address and to pods', async () => {
+    const link = await startLink({ socket: join(dir, 'link'), forwards: [api(1), { name: 'etcd', host: '172.31.255.1', port: 2379, to: 2 }] }, ctx)
     const { server, node: first } = await node('node1', '192.168.77.11')
     await link.add(first)
-    expect(server.forwards).toEqual(['172.31.255.1:6443'])
+    expect(server.forwards).toEqual(['172.31.255.1:6443', '172.31.255.1:2379'])
     expect(await connectTo(link.socket, '192.168.77.11:10250')).toBe('you reached 127.0.0.1:10250')
     expect(await connectTo(link.socket, '10.244.0.7:8080')).toBe('you reached 10.244.0.7:8080')
     expect(await link.states()).toEqual([{ name: 'node1', connected: true, connections: 1 }])
   })
 
   it('connects again when a connection was lost', async () => {
-    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+    const link = await startLink({ socket: join(dir, 'link'), forwards: [api(1)] }, ctx)
     const { server, node: first } = await node('node1', '192.168.77.11')
     await link.add(first)
     server.dropConnections()
@@ -60,12 +63,12 @@ describe('the node link', () => {
 
   it('lets connections of a node wait until the API server is ready', async () => {
     const peers: string[] = []
-    const api = createServer((socket) => {
+    const apiServer = createServer((socket) => {
       peers.push('connected')
       socket.on('error', () => undefined).end('hello from the API server')
     }).listen(0, '127.0.0.1')
-    await once(api, 'listening')
-    const link = await startLink({ socket: join(dir, 'link'), apiPort: (api.address() as AddressInfo).port }, ctx)
+    await once(apiServer, 'listening')
+    const link = await startLink({ socket: join(dir, 'link'), forwards: [api((apiServer.address() as AddressInfo).port)] }, ctx)
     const { server, node: first } = await node('node1', '192.168.77.11')
     await link.add(first)
     const connecting = server.connectFromNode('172.31.255.1', 6443)
@@ -75,11 +78,30 @@ describe('the node link', () => {
     await link.ready()
     const channel = await connecting
     expect(String((await once(channel, 'data') as [Buffer])[0])).toBe('hello from the API server')
-    api.close()
+    apiServer.close()
+  })
+
+  it('ends the connections to an address that is shut, and refuses new ones until it is open', async () => {
+    const etcd = createServer((socket) => socket.on('error', () => undefined).write('hello')).listen(0, '127.0.0.1')
+    await once(etcd, 'listening')
+    const link = await startLink({ socket: join(dir, 'link'), forwards: [api(1), { name: 'etcd', host: '172.31.255.1', port: 2379, to: (etcd.address() as AddressInfo).port }] }, ctx)
+    const { server, node: first } = await node('node1', '192.168.77.11')
+    await link.add(first)
+    await link.ready()
+    const channel = await server.connectFromNode('172.31.255.1', 2379)
+    await once(channel, 'data')
+    const ended = once(channel, 'close')
+    await turnWay(link.socket, 'etcd', false)
+    await ended
+    await expect(server.connectFromNode('172.31.255.1', 2379)).rejects.toThrow()
+    await turnWay(link.socket, 'etcd', true)
+    expect(String((await once(await server.connectFromNode('172.31.255.1', 2379), 'data') as [Buffer])[0])).toBe('hello')
+    await expect(turnWay(link.socket, 'nowhere' as 'etcd', true)).rejects.toThrow('there is no way to nowhere; ways: api, etcd')
+    etcd.close()
   })
 
   it('says that no node can reach an address when none is connected', async () => {
-    const link = await startLink({ socket: join(dir, 'link'), apiPort: 1 }, ctx)
+    const link = await startLink({ socket: join(dir, 'link'), forwards: [api(1)] }, ctx)
     await expect.poll(() => connectTo(link.socket, '10.244.0.7:80').catch(String), { timeout: 5000 }).toBe('502 no node is connected to reach 10.244.0.7')
   })
 })

@@ -4,6 +4,7 @@ import type { Context } from '../core/context.ts'
 import { startService, type Service } from '../core/service.ts'
 import { waitFor } from '../core/wait.ts'
 import type { MachineHandle } from '../machine/types.ts'
+import type { Forward } from './way.ts'
 
 /** What the node link is told of a node. */
 export interface LinkNode { readonly name: string; readonly address: string; readonly ssh: MachineHandle['ssh'] }
@@ -11,21 +12,21 @@ export interface LinkNode { readonly name: string; readonly address: string; rea
 /** How the link stands to a node. */
 export interface LinkState { readonly name: string; readonly connected: boolean; /** Connections made so far; more than 1 means that it was lost. */ readonly connections: number; readonly error?: string }
 
-/** The process that holds an SSH connection to each node (link-main.ts): API server to the node, kubelet to the API server. */
+/** The process that holds an SSH connection to each node (link-main.ts): API server to the node, kubelet to the API server, the agent to its etcd. */
 export interface Link {
   readonly service: Service
   readonly socket: string
-  /** Connects a node; resolves when the API server's address is there on it. Connections to it wait for `ready`. */
+  /** Connects a node; resolves when the forwarded addresses are there on it. Connections to them wait for `ready`. */
   add(node: LinkNode): Promise<void>
-  /** The API server is ready: lets the nodes' connections through. */
+  /** The control plane is ready: lets the nodes' connections through. */
   ready(): Promise<void>
   states(): Promise<readonly LinkState[]>
 }
 
 /** Starts the link; it goes on after this process (`--keep`) and takes nodes as they come up. */
-export async function startLink({ socket, apiPort }: { readonly socket: string; readonly apiPort: number }, ctx: Context): Promise<Link> {
+export async function startLink({ socket, forwards }: { readonly socket: string; readonly forwards: readonly Forward[] }, ctx: Context): Promise<Link> {
   const service = await startService(ctx.registry, {
-    name: 'node link', file: process.execPath, args: [new URL('./link-main.ts', import.meta.url).pathname, socket, String(apiPort)],
+    name: 'node link', file: process.execPath, args: [new URL('./link-main.ts', import.meta.url).pathname, socket, JSON.stringify(forwards)],
     logFile: join(ctx.dir, 'logs', 'link.log'), graceMs: 500,
   })
   const states = async (): Promise<readonly LinkState[]> => JSON.parse(await call(socket, 'GET', '/nodes')) as LinkState[]
@@ -43,6 +44,11 @@ export async function startLink({ socket, apiPort }: { readonly socket: string; 
     })
   }
   return { service, socket, add, ready: async () => { await put('/ready') }, states }
+}
+
+/** Ends the nodes' connections to one of the forwarded addresses and refuses new ones, as if nothing listened there; or lets them through again. From any process. */
+export async function turnWay(linkSocket: string, name: Forward['name'], open: boolean): Promise<void> {
+  await call(linkSocket, 'PUT', `/ways/${name}`, { open })
 }
 
 function call(socketPath: string, method: string, path: string, body?: object): Promise<string> {

@@ -1,31 +1,25 @@
-import { connect as connectTcp } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client, ClientChannel, TcpConnectionDetails } from 'ssh2'
 import { connectSsh } from '../machine/index.ts'
-import { addresses } from './addresses.ts'
 import type { LinkNode, LinkState } from './link.ts'
+import type { Way } from './way.ts'
 
 const firstBackoffMs = 200
 const longestBackoffMs = 5000
 
-/**
- * Where connections from nodes go. Those that come before it is ready wait: nodes of a snapshot run on while the API server starts, and clients that are refused come back later and later.
- */
-export interface ApiServer { readonly port: number; readonly ready: Promise<void> }
-
-/** One node of the link: its SSH connection, made anew when it is lost, with the API server's address forwarded from the node. */
+/** One node of the link: its SSH connection, made anew when it is lost, with the addresses of the control plane forwarded from the node. */
 export class LinkedNode {
   readonly #node: LinkNode
-  readonly #api: ApiServer
+  readonly #ways: readonly Way[]
   readonly #log: (line: string) => void
   #client: Client | undefined
   #connections = 0
   #error = 'connecting'
   readonly #closed = new AbortController()
 
-  constructor(node: LinkNode, api: ApiServer, log: (line: string) => void) {
+  constructor(node: LinkNode, ways: readonly Way[], log: (line: string) => void) {
     this.#node = node
-    this.#api = api
+    this.#ways = ways
     this.#log = (line) => log(`${node.name}: ${line}`)
     void this.#keepConnected()
   }
@@ -69,7 +63,7 @@ export class LinkedNode {
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
     client.on('tcp connection', (details, accept, reject) => void this.#acceptFromNode(details, accept, reject))
     try {
-      await forwardApi(client)
+      for (const { forward } of this.#ways) await forwardIn(client, forward)
       this.#client = client
       this.#connections++
       this.#log('connected')
@@ -81,24 +75,21 @@ export class LinkedNode {
     }
   }
 
-  async #acceptFromNode(_details: TcpConnectionDetails, accept: () => ClientChannel, reject: () => void): Promise<void> {
-    await this.#api.ready
-    const api = connectTcp({ port: this.#api.port, host: '127.0.0.1', noDelay: true })
-    const refused = (error: Error): void => {
-      this.#log(`API server: ${error.message}`)
+  async #acceptFromNode({ destPort }: TcpConnectionDetails, accept: () => ClientChannel, reject: () => void): Promise<void> {
+    const way = this.#ways.find(({ forward }) => forward.port === destPort)
+    try {
+      const socket = await (way?.connect() ?? Promise.reject(new Error(`port ${destPort} leads nowhere`)))
+      const channel = accept()
+      channel.pipe(socket).pipe(channel)
+      for (const [one, other] of [[channel, socket], [socket, channel]] as const) one.on('close', () => other.destroy()).on('error', () => other.destroy())
+    } catch (error) {
+      this.#log(`${way?.forward.name ?? 'unknown'}: ${error instanceof Error ? error.message : String(error)}`)
       reject()
     }
-    api.once('error', refused).once('connect', () => {
-      const channel = accept()
-      api.off('error', refused)
-      channel.pipe(api).pipe(channel)
-      for (const [one, other] of [[channel, api], [api, channel]] as const) one.on('close', () => other.destroy()).on('error', () => other.destroy())
-    })
   }
 }
 
-function forwardApi(client: Client): Promise<void> {
-  const { host, port } = addresses.nodeApi
+function forwardIn(client: Client, { host, port }: Way['forward']): Promise<void> {
   return new Promise((resolve, reject) => {
     client.forwardIn(host, port, (error) => (error ? reject(new Error(`cannot listen on ${host}:${port} in the guest: ${error.message}`)) : resolve()))
   })

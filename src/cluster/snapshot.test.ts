@@ -15,7 +15,7 @@ let ctx: Context
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'kb-state-'))
   saved = join(dir, 'saved')
-  for (const part of ['etcd', 'pki']) {
+  for (const part of ['etcd', 'agent-etcd', 'pki']) {
     mkdirSync(join(saved, part), { recursive: true })
     writeFileSync(join(saved, part, 'file'), part)
   }
@@ -37,7 +37,7 @@ it('begins with nothing after a restore that was given up', () => {
   expect(existsSync(join(dir, 'pki/file'))).toBe(false)
 })
 
-it.each(['etcd', 'pki'])('says that %s is gone, and touches nothing', (part) => {
+it.each(['etcd', 'agent-etcd', 'pki'])('says that %s is gone, and touches nothing', (part) => {
   rmSync(join(saved, part), { recursive: true })
   expect(() => assertState(saved)).toThrow(`${part} is missing`)
   expect(() => beginState(saved, ctx)).toThrow(`${part} is missing`)

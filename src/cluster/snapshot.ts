@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 
-/** What makes a control plane the same one: etcd's data, and the keys that its nodes and tokens were signed with. */
-const parts = ['etcd', 'pki'] as const
+/** What makes a control plane the same one: etcd's data, that of the agent's etcd (empty without one), and the keys that its nodes and tokens were signed with. */
+const parts = ['etcd', 'agent-etcd', 'pki'] as const
 
 /** Copies the state of a control plane that has ended into `dir`. */
 export function saveState(dir: string, ctx: Pick<Context, 'dir'>): void {

@@ -15,6 +15,8 @@ export interface ClusterSpec {
   readonly kubernetes: Kubernetes
   /** Machines, or promises of them: the control plane starts at once, and each machine joins as soon as it is up. */
   readonly machines: readonly (Machine | Promise<Machine>)[]
+  /** An etcd for the agent too (`ClusterHandle.etcd`). */
+  readonly agentEtcd?: boolean
 }
 
 /** A cluster whose nodes are registered; they are Ready when a network is installed. */
@@ -30,8 +32,8 @@ export interface StartedCluster {
 }
 
 /** Starts the control plane on this host and makes the machines its nodes. */
-export async function startCluster({ kubernetes, machines }: ClusterSpec, ctx: Context): Promise<StartedCluster> {
-  const { plane: starting } = startControlPlane({ kubernetes }, ctx)
+export async function startCluster({ kubernetes, machines, agentEtcd = false }: ClusterSpec, ctx: Context): Promise<StartedCluster> {
+  const { plane: starting } = startControlPlane({ kubernetes, agentEtcd }, ctx)
   const joined = await Promise.all(machines.map(async (promised) => {
     const [machine, plane] = await Promise.all([promised, starting])
     await joinNode(machine, plane, ctx)
@@ -47,17 +49,19 @@ export interface RestoredClusterSpec {
   readonly saved: string
   /** Restores the machines, whose processes stand still (restoreMachine). Aborted by the context that it is given. */
   readonly machines: (ctx: Context) => readonly Promise<Machine>[]
+  /** It was saved with an etcd for the agent. */
+  readonly agentEtcd?: boolean
 }
 
 /**
  * Starts a saved control plane and takes its nodes, restored too, back; resolves when each has renewed its lease and is Ready. When a part of it
  * fails, it rejects after the others have ended: what they hold can be released, and nothing of them is in the way of another attempt.
  */
-export async function restoreCluster({ kubernetes, saved, machines }: RestoredClusterSpec, ctx: Context): Promise<StartedCluster> {
+export async function restoreCluster({ kubernetes, saved, machines, agentEtcd = false }: RestoredClusterSpec, ctx: Context): Promise<StartedCluster> {
   const failed = new AbortController()
   const attempt: Context = { ...ctx, signal: AbortSignal.any([ctx.signal, failed.signal]) }
   const since = new Date()
-  const { link, plane: starting } = startControlPlane({ kubernetes, saved }, attempt)
+  const { link, plane: starting } = startControlPlane({ kubernetes, saved, agentEtcd }, attempt)
   const linking = machines(attempt).map(async (promised) => {
     const machine = await promised
     await linkNode(machine, await link)
@@ -93,9 +97,9 @@ function clusterOf(machines: readonly Machine[], controlPlane: ControlPlane, ctx
   }
 }
 
-function handleOf({ kubernetes, kubeconfig }: ControlPlane, machines: readonly Machine[]): ClusterHandle {
+function handleOf({ kubernetes, kubeconfig, etcd }: ControlPlane, machines: readonly Machine[]): ClusterHandle {
   return {
     kubeconfig, kubectl: join(kubernetes.bin, 'kubectl'), version: kubernetes.version, nodes: machines.map(({ handle }) => handle),
-    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, dns: addresses.dns, nodeApi: addresses.nodeApi,
+    podCidr: addresses.podCidr, serviceCidr: addresses.serviceCidr, dns: addresses.dns, nodeApi: addresses.nodeApi, ...(etcd ? { etcd } : {}),
   }
 }

@@ -1,5 +1,6 @@
 import type { SshHost } from '../machine/ssh-host.ts'
 import type { MachineHandle, NodeHandle } from '../machine/types.ts'
+import type { AgentEtcd } from './agent-etcd.ts'
 import type { Lacks } from './lacks.ts'
 
 /** A container of the cluster. */
@@ -39,4 +40,6 @@ export interface ClusterHandle {
   readonly dns?: string
   /** API server as nodes see it. */
   readonly nodeApi: { readonly host: string; readonly port: number }
+  /** For the agent, where its driver asked for one. */
+  readonly etcd?: AgentEtcd
 }

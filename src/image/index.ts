@@ -8,6 +8,6 @@ export { checkGivenTar, fullRef, readGivenTar, type GivenImage, type GivenTar } 
 export { checkHostTools, ensureHostTools, installCommand, type MissingTool, type ToolSet } from './host-tools.ts'
 export { writeImageTar, type ImageFile, type ImageSpec } from './image-tar.ts'
 export { checkKubernetesSpec, ensureKubernetes } from './kubernetes.ts'
-export { ensureEtcdImage, ensurePauseImage, ensureWorkloadImage, etcdRef, pauseRef, workloadRef } from './own-images.ts'
+export { ensurePauseImage, ensureWorkloadImage, pauseRef, workloadRef } from './own-images.ts'
 export { ensureVirtualBoxBox, type BoxKey } from './virtualbox-box.ts'
 export type { BootFiles, GuestImage, ImageTar, Kubernetes } from './types.ts'

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { cached, sha256, sha256File } from '../core/cache.ts'
+import { cached, sha256 } from '../core/cache.ts'
 import { runCommand } from '../core/command.ts'
 import { inStep } from '../core/progress.ts'
 import type { Context } from '../core/context.ts'
@@ -13,7 +13,6 @@ const probeSource = join(import.meta.dirname, '../../fixtures/workload/probe.c')
 
 export const pauseRef = 'kernelbed.local/pause:1'
 export const workloadRef = 'kernelbed.local/workload:1'
-export const etcdRef = 'kernelbed.local/etcd:1'
 
 /** The image of a pod's sandbox: one static program. containerd's `sandbox_image` must name it, as no registry is reached. */
 export const ensurePauseImage = (ctx: Context): Promise<ImageTar> =>
@@ -36,17 +35,6 @@ export async function ensureWorkloadImage(ctx: Context): Promise<ImageTar> {
       { path: '/tmp/.keep', content: '' },
     ],
     entrypoint: probe === '' ? ['/bin/sleep', '1000000000'] : ['/probe'],
-  }))
-}
-
-/** An image of the etcd that the control plane runs too, for agents that keep their state in one of their own. Its libraries are this host's, as Debian links it to libc. */
-export async function ensureEtcdImage(program: string, ctx: Context): Promise<ImageTar> {
-  const { stdout } = await runCommand('ldd', [program], { signal: ctx.signal, allowFailure: true })
-  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((found) => found[1]!)
-  const digests = await Promise.all([program, ...libraries].map(sha256File))
-  return ensureImage('etcd', etcdRef, digests, ctx, () => Promise.resolve({
-    files: [{ path: '/etcd', from: program, mode: 0o755 }, ...libraries.map((path): ImageFile => ({ path, from: path, mode: 0o755 }))],
-    entrypoint: ['/etcd'],
   }))
 }
 

@@ -62,7 +62,7 @@ test('of a large log only whole lines of its end are read', () => {
 test('pcaps and other files are linked; keys, disks, databases and links out of the folder are not', () => {
   put('pcap/policy.pcap', 'x')
   put('evidence/cluster/pods.yaml', 'x')
-  for (const secret of ['pki/ca.key', 'etcd/member/db', 'admin.kubeconfig', 'id_ed25519', 'logs/server.pem', 'node1.qcow2']) put(secret, 'x')
+  for (const secret of ['pki/ca.key', 'etcd/member/db', 'agent-etcd/member/db', 'admin.kubeconfig', 'id_ed25519', 'logs/server.pem', 'node1.qcow2']) put(secret, 'x')
   symlinkSync('/etc/passwd', join(run, 'passwd.txt'))
   const { files, logs } = loadCell(run)
   expect(files).toEqual([{ path: 'pcap/policy.pcap', kind: 'pcap', bytes: 1 }, { path: 'evidence/cluster/pods.yaml', kind: 'other', bytes: 1 }])

@@ -44,7 +44,7 @@ type Booted = Up & { readonly wire: StartedWire; readonly cluster: StartedCluste
 export async function bootCluster(prepared: Prepared, options: E2eOptions, savable: boolean, ctx: Context, tell: Tell): Promise<Booted> {
   const { machines, wire: connecting } = await (options.provider === 'vagrant' ? byVagrant : byQemu)(prepared, options, savable, ctx, tell)
   const probing = probeAll(machines, prepared, ctx)
-  const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines }, ctx)
+  const cluster = await startCluster({ kubernetes: prepared.kubernetes, machines, agentEtcd: prepared.agentEtcd }, ctx)
   const [wire, started] = [await connecting, await Promise.all(machines)]
   tell({ wire, machines: started, cluster })
   const agent = await installAgent(prepared.driver, options.agent, cluster, ctx, prepared.agentOptions, (begun) => tell({ wire, machines: started, cluster, agent: begun }))
@@ -84,6 +84,7 @@ export async function restoreSaved(prepared: Prepared, options: E2eOptions, snap
       tell({ wire, machines: started })
       const cluster = await restoreCluster({
         kubernetes: prepared.kubernetes,
+        agentEtcd: prepared.agentEtcd,
         saved: join(snapshot.dir, 'cluster'),
         machines: (within) => specsOf(prepared, options, false, within).map((spec) => attached(wire, spec, started, restoreMachine(spec, accelOf(prepared, spec), join(snapshot.dir, spec.name), within), tell)),
       }, attempt)

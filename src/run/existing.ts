@@ -127,6 +127,7 @@ async function lacksOf(cluster: Nodes, pods: NodePods, features: readonly Featur
   const single = await lacksDualStack(kubeClient(cluster))
   return {
     wire: noSwitch,
+    etcd: 'the etcd is somebody else\'s',
     'own-agent': 'the agent is somebody else\'s',
     ...(single === undefined ? {} : { 'dual-stack': single }),
     'dns-address': 'name service is the cluster\'s own',

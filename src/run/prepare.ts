@@ -25,6 +25,8 @@ export interface Prepared extends Shared {
   readonly nodes: readonly PreparedNode[]
   readonly driver: AgentDriver
   readonly agentOptions: AgentOptions
+  /** The cluster must offer the agent an etcd. */
+  readonly agentEtcd: boolean
 }
 
 /** Fetches and builds all that a cell needs before a machine starts. `spec`: a kernel for all machines; those of a mixed cluster are in `options`. */
@@ -62,7 +64,8 @@ async function gather<T>(spec: string, options: E2eOptions, ctx: Context, tell: 
     forEach([...new Set(resolved)], async (kernel) => [kernel, await make(kernel)] as const),
     prepareShared(options, agentOptions, ctx),
   ])
-  return { ...shared, kernels, made: new Map(made), driver, agentOptions }
+  const agentEtcd = (await driver.needsEtcd?.(ctx, agentOptions, shared.kubernetes)) ?? false
+  return { ...shared, kernels, made: new Map(made), driver, agentOptions, agentEtcd }
 }
 
 /** Makes what does not depend on the kernel. A matrix does this before its cells begin, so that they find it in the cache. */

@@ -56,7 +56,7 @@ export function openSession(options: SessionOptions = {}): Session {
   const sockets = mkdtempSync(join(tmpdir(), 'kb-'))
   registry.claim('socket folder', () => rmSync(sockets, { recursive: true, force: true })).hold({ kind: 'path', path: sockets })
   // State of the cluster and keys that open it: of no use once it is gone. What explains a failure is in logs/ and evidence/.
-  const state = ['etcd', 'control-plane', 'pki', 'ssh', 'kubeconfig', 'run.json'].map((name) => join(dir, name))
+  const state = ['etcd', 'agent-etcd', 'control-plane', 'pki', 'ssh', 'kubeconfig', 'run.json'].map((name) => join(dir, name))
   const claim = registry.claim('state of the cluster', () => state.forEach((path) => rmSync(path, { recursive: true, force: true })))
   for (const path of state) claim.hold({ kind: 'path', path })
   const progress = options.progress ?? new LineProgress()

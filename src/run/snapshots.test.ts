@@ -18,7 +18,7 @@ const kernel: Kernel = { name: '6.1', release: '6.1.0', line: '6.1', image: '/k'
 const driver = { name: 'a', installDigest: () => 'install', prepareImages: () => Promise.resolve([]), plan: () => Promise.resolve({ manifests: '', handle: agent.handle }) }
 const prepared: Prepared = {
   nodes: [{ name: 'node1', kernel, boot: {}, accel: 'tcg' }, { name: 'node2', kernel, boot: {}, accel: 'tcg' }],
-  kubernetes: { version: '1.20.2', bin: '/kube' } as Prepared['kubernetes'], image: { disk: '/i', digest: 'image' }, imagesDisk: '/images', workloadImage: 'w', driver: driver, agentOptions: {},
+  kubernetes: { version: '1.20.2', bin: '/kube' } as Prepared['kubernetes'], image: { disk: '/i', digest: 'image' }, imagesDisk: '/images', workloadImage: 'w', driver: driver, agentOptions: {}, agentEtcd: false,
 }
 
 let ctx: Context

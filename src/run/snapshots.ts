@@ -37,11 +37,11 @@ const name = 'snapshot.json'
  * sizes, QEMU, and the code here that puts them together. Undefined where it can't be saved: an agent that does not say what it installs, one
  * that must refuse the kernel, or one built with a fault, which is run once.
  */
-export async function snapshotKey({ nodes, kubernetes, image, imagesDisk, driver, agentOptions }: Prepared, { memoryMiB, cpus: vcpus }: E2eOptions, ctx: Context): Promise<string | undefined> {
+export async function snapshotKey({ nodes, kubernetes, image, imagesDisk, driver, agentOptions, agentEtcd }: Prepared, { memoryMiB, cpus: vcpus }: E2eOptions, ctx: Context): Promise<string | undefined> {
   if (driver.installDigest === undefined || agentOptions.fault !== undefined || agentOptions.refuses) return undefined
   const { stdout } = await runCommand('qemu-system-x86_64', ['--version'], { signal: ctx.signal })
   const parts = [
-    '2', stdout, codeDigest(), ctx.cache, image.digest, madeAt(image.disk), imagesDisk, madeAt(imagesDisk), driver.name, driver.installDigest(agentOptions), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus ?? 'default'),
+    '2', stdout, codeDigest(), ctx.cache, image.digest, madeAt(image.disk), imagesDisk, madeAt(imagesDisk), driver.name, driver.installDigest(agentOptions), String(agentEtcd), kubernetes.bin, kubernetes.version, String(memoryMiB), String(vcpus ?? 'default'),
     // Under KVM a guest sees this host's processor.
     ...nodes.flatMap(({ kernel, boot, accel }) => [kernel.digest, kernel.image, boot.initramfs ?? '', boot.modulesDisk ?? '', madeAt(boot.modulesDisk), accel, accel === 'kvm' ? (cpus()[0]?.model ?? '') : '']),
   ]

@@ -2,25 +2,27 @@ import * as z from 'zod/mini'
 import { answer, runsInAgent } from '../cli/answer.ts'
 import { withSocket } from '../cli/client.ts'
 import type { CNIHandler } from '../endpoint/cni.ts'
-import { knownIdentities } from '../identity/allocator.ts'
 import type { CIDRIdentities } from '../identity/cidr.ts'
 import { labelsHash, parseLabel, type Labels } from '../identity/labels.ts'
 import { fromRules } from '../policy/ciliumpolicy.ts'
 import { messageOf } from '../log.ts'
-import type { Informer } from '../k8s/informer.ts'
-import type { CiliumIdentity } from '../k8s/types.ts'
+import type { Kvstore } from '../kvstore/client.ts'
 import type { L7Proxy } from '../proxy/proxy.ts'
 import type { ManualServices } from '../service/manual.ts'
+import type { SharedState } from '../shared/state.ts'
 import type { NamespaceLabels } from '../policy/selector.ts'
 import { tracePolicy } from '../policy/trace.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ApiError, type Answer, type Routes } from './http.ts'
+import { kvstoreRoutes } from './kvstore.ts'
 import { endpointModel, serviceModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
 import { findEndpoint, operationRoutes, type OperationDeps } from './operation.ts'
 
 export interface ApiDeps extends OperationDeps {
-  identities: Informer<CiliumIdentity>; cidrs: CIDRIdentities
+  shared: SharedState; cidrs: CIDRIdentities
+  /** Where one is used. */
+  kvstore: Kvstore | undefined
   /** Resolves when every endpoint has the present rules. */
   policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
   proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
@@ -43,8 +45,8 @@ function asked<T>(parse: (body: unknown) => T, body: unknown): T {
 }
 
 export function createRoutes(deps: ApiDeps): Routes {
-  const { config, datapath, endpoints, identities, cidrs, policies, monitor, cni, status } = deps
-  const allIdentities = () => new Map([...knownIdentities(identities), ...cidrs.list().map(({ id, labels }) => [id, labels] as const)])
+  const { config, datapath, endpoints, shared, cidrs, policies, monitor, cni, status } = deps
+  const allIdentities = () => new Map([...shared.identities(), ...cidrs.list().map(({ id, labels }) => [id, labels] as const)])
   const identity = (id: number, labels: Labels): IdentityModel => ({ id, labels: [...labels], labelsSHA256: labelsHash(labels) })
   const endpoint = (text: string) => findEndpoint(endpoints, text)
   return {
@@ -78,6 +80,7 @@ export function createRoutes(deps: ApiDeps): Routes {
       return ok(null)
     },
     'GET /v1/node': () => ok(deps.nodes()),
+    ...kvstoreRoutes(deps.kvstore),
     'GET /v1/policy': () => ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel),
     'PUT /v1/policy': async ({ body }) => {
       const sent = await body()

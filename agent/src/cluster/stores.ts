@@ -5,10 +5,12 @@ import type { CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, Endpoints, En
 export interface Stores {
   nodes: Informer<Node>; namespaces: Informer<Namespace>; pods: Informer<Pod>; services: Informer<Service>; endpoints: Informer<Endpoints>; slices: Informer<EndpointSlice>
   networkPolicies: Informer<NetworkPolicy>; ciliumPolicies: Informer<CiliumNetworkPolicy>
-  identities: Informer<CiliumIdentity>; ciliumEndpoints: Informer<CiliumEndpoint>
+  /** Absent where identities are kept elsewhere. */
+  identities?: Informer<CiliumIdentity>
+  ciliumEndpoints: Informer<CiliumEndpoint>
 }
 
-export function createStores(nodeName: string): Stores {
+export function createStores(nodeName: string, { identities }: { identities: boolean }): Stores {
   return {
     nodes: new Informer({ path: '/api/v1/nodes' }),
     namespaces: new Informer({ path: '/api/v1/namespaces' }),
@@ -18,7 +20,7 @@ export function createStores(nodeName: string): Stores {
     slices: new Informer({ path: '/apis/discovery.k8s.io/v1/endpointslices', older: '/apis/discovery.k8s.io/v1beta1/endpointslices' }),
     networkPolicies: new Informer({ path: '/apis/networking.k8s.io/v1/networkpolicies' }),
     ciliumPolicies: new Informer({ path: '/apis/cilium.io/v2/ciliumnetworkpolicies' }),
-    identities: new Informer({ path: '/apis/cilium.io/v2/ciliumidentities' }),
+    ...(identities ? { identities: new Informer<CiliumIdentity>({ path: '/apis/cilium.io/v2/ciliumidentities' }) } : {}),
     ciliumEndpoints: new Informer({ path: '/apis/cilium.io/v2/ciliumendpoints' }),
   }
 }

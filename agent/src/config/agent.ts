@@ -3,11 +3,15 @@ import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { normalized, range } from '../cluster/cidr.ts'
 import { checkClusterCIDR6 } from '../cluster/ipv6.ts'
+import { parseKvstoreOptions } from '../kvstore/config.ts'
+import { messageOf } from '../log.ts'
 import { listenAddress } from '../metrics/listen.ts'
 import { didYouMean } from '../text/nearest.ts'
 import { FlagError, parseFlags, type Flags } from './flags.ts'
 
 const defaultDir = '/tmp/cilium/config-map'
+/** No setting, but the file that `kvstore-opt` names: Cilium's installers have it in the same ConfigMap. */
+const etcdConfigKey = 'etcd-config'
 
 /** Every setting of the agent. Each is a flag, an environment variable (CILIUM_ and the name in capitals), and a file of the config folder. */
 export const agentFlags: Flags = {
@@ -30,6 +34,9 @@ export const agentFlags: Flags = {
   'k8s-api-port': { type: 'string', default: '', usage: 'Port of the API server' },
   'k8s-ca-file': { type: 'string', default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt', usage: 'CA of the API server' },
   'k8s-token-file': { type: 'string', default: '/var/run/secrets/kubernetes.io/serviceaccount/token', usage: 'Token to show the API server' },
+  kvstore: { type: 'string', default: '', usage: 'Where identities and addresses of pods are kept: etcd; empty for Kubernetes' },
+  'kvstore-lease-ttl': { type: 'number', default: '900', usage: 'Seconds after which the kvstore drops what a node wrote that is heard of no more' },
+  'kvstore-opt': { type: 'string', default: '', usage: 'Options of the kvstore: etcd.config=FILE (the configuration of etcd\'s client), or etcd.address=URL' },
   'monitor-num-pages': { type: 'number', default: '64', usage: 'Pages of each CPU\'s perf ring, a power of two' },
   'node-name': { type: 'string', default: '', usage: 'Name of this Node; default: K8S_NODE_NAME, then the host name' },
   'object-file': { type: 'string', default: '/opt/lash/lash.o', usage: 'The compiled datapath' },
@@ -49,6 +56,7 @@ const prefix = z.string().check(z.refine((value) => { try { range(value); return
 const prefix6 = z.string().check(z.refine((value) => { try { checkClusterCIDR6(value); return true } catch { return false } }, 'not an IPv6 prefix of 64 bits such as f00d::/64'))
 const anyPrefix6 = z.string().check(z.refine((value) => { try { return value.includes(':') && normalized(value).length > 0 } catch { return false } }, 'not an IPv6 prefix such as fd96::/112'))
 const flag = z.enum(['true', 'false', '1', '0'], 'must be true or false')
+const kvstoreOptions = z.string().check(z.check<string>((payload) => { try { parseKvstoreOptions(payload.value) } catch (error) { payload.issues.push({ code: 'custom', input: payload.value, message: messageOf(error) }) } }))
 const address = z.string().check(z.refine((value) => { try { return value === '' || listenAddress(value) !== undefined } catch { return false } }, 'must be an address such as :9090'))
 const whole = (least: number, most: number) => z.coerce.number().check(z.int(), z.gte(least, `must be at least ${least}`), z.lte(most, `must be at most ${most}`))
 const powerOfTwo = whole(1, 65_536).check(z.refine((value) => Number.isInteger(Math.log2(value)), 'must be a power of two'))
@@ -58,6 +66,7 @@ const schema = z.object({
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
   'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6, 'ipv6-service-range': anyPrefix6,
   'identity-gc-interval': whole(1, 86_400), 'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),
+  kvstore: z.enum(['', 'etcd'], 'must be etcd, or empty for Kubernetes'), 'kvstore-lease-ttl': whole(1, 86_400), 'kvstore-opt': kvstoreOptions,
   'monitor-num-pages': powerOfTwo, 'node-name': z.string().check(z.minLength(1, 'is not known: set K8S_NODE_NAME')), 'object-file': z.string(), 'prefilter-device': z.string(), 'prefilter-mode': z.enum(['auto', 'native', 'generic'], 'must be auto, native or generic'), 'prefilter-object-file': z.string(), 'prometheus-serve-addr': address, 'service-cidr': prefix,
   'skip-kernel-check': flag, 'socket-path': z.string(), 'state-dir': z.string(), tunnel: z.enum(['vxlan', 'geneve'], 'must be vxlan or geneve'), 'tunnel-port': whole(0, 65_535),
 })
@@ -96,7 +105,7 @@ function fromDir(dir: string, asked: boolean): Record<string, string> {
     if (asked) throw new FlagError(`config-dir=${JSON.stringify(dir)}: no such folder`)
     return {}
   }
-  return Object.fromEntries(readdirSync(dir).filter((name) => !name.startsWith('.') && statSync(join(dir, name)).isFile()).flatMap((name) => {
+  return Object.fromEntries(readdirSync(dir).filter((name) => !name.startsWith('.') && name !== etcdConfigKey && statSync(join(dir, name)).isFile()).flatMap((name) => {
     if (!Object.hasOwn(agentFlags, name)) throw new FlagError(`unknown setting ${JSON.stringify(name)} in ${dir}${didYouMean(name, Object.keys(agentFlags))}`)
     const value = readFileSync(join(dir, name), 'utf8').trim()
     return value === '' ? [] : [[name, value]]

@@ -1,4 +1,5 @@
 import { messageOf, type Logger } from '../log.ts'
+import { sleep } from '../sleep.ts'
 import { isStatus, KubeError, type KubeClient } from './client.ts'
 import type { KubeList, KubeObject } from './types.ts'
 
@@ -126,11 +127,4 @@ export class Informer<T extends KubeObject> {
 /** An ERROR event surfaces through the stream; the error it carries is the one that matters. */
 function unwrap(error: unknown): unknown {
   return error instanceof KubeError && error.cause instanceof KubeError ? error.cause : error
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve() }, { once: true })
-  })
 }

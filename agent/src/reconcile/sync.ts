@@ -6,7 +6,6 @@ import type { Endpoint } from '../endpoint/endpoint.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
 import { podInfo } from '../endpoint/podinfo.ts'
 import { publishEndpoints } from '../endpoint/publish.ts'
-import { knownIdentities, type IdentityAllocator } from '../identity/allocator.ts'
 import type { CIDRIdentities } from '../identity/cidr.ts'
 import type { KubeClient } from '../k8s/client.ts'
 import type { Logger } from '../log.ts'
@@ -18,20 +17,21 @@ import type { Rule } from '../policy/rule.ts'
 import { publishPolicyStatus } from '../policy/status.ts'
 import { podKey } from '../endpoint/endpoint.ts'
 import type { ManualServices } from '../service/manual.ts'
+import type { SharedState } from '../shared/state.ts'
 import { serviceAddresses } from '../service/reference.ts'
 import { desiredServices, frontendKey, ServiceIds } from '../service/translate.ts'
 import { Controller } from './controller.ts'
 import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
-  self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; allocator: IdentityAllocator; cidrs: CIDRIdentities; policies: PolicyRepository
+  self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; shared: SharedState; cidrs: CIDRIdentities; policies: PolicyRepository
   manual: ManualServices; names: NamePoller; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
 export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
 /** One controller for each part of the datapath, fed by the stores it depends on. What the maps hold at the start counts as realized. */
 export function createControllers(deps: SyncDeps): Controllers {
-  const { stores, endpoints, log } = deps
+  const { stores, endpoints, shared, log } = deps
   const controllers: Controllers = {
     ipcache: new Controller('ipcache-sync', ipcacheSync(deps), log, 'datapath'),
     tunnels: new Controller('tunnel-sync', tunnelSync(deps), log, 'datapath'),
@@ -53,16 +53,17 @@ export function createControllers(deps: SyncDeps): Controllers {
   stores.ciliumPolicies.onChange(() => { policy.trigger(); policyStatus.trigger() })
   policy.onSuccess(() => policyStatus.trigger())
   stores.pods.onChange(() => { identities.trigger(); policy.trigger() })
-  stores.identities.onChange(() => { identities.trigger(); policy.trigger() })
-  stores.ciliumEndpoints.onChange(() => { ipcache.trigger(); publish.trigger(); policy.trigger() })
+  shared.onIdentities(() => { identities.trigger(); policy.trigger() })
+  shared.onAddresses(() => ipcache.trigger())
+  stores.ciliumEndpoints.onChange(() => { publish.trigger(); policy.trigger() })
   endpoints.onChange(() => { ipcache.trigger(); publish.trigger(); policy.trigger() })
   return controllers
 }
 
-function ipcacheSync({ self, stores, datapath, endpoints }: SyncDeps): () => void {
+function ipcacheSync({ self, stores, datapath, endpoints, shared }: SyncDeps): () => void {
   const have = new Map(datapath.listIPCache().map((entry) => [entry.ip, entry]))
   return () => {
-    const want = desiredIPCache({ self, hostAddresses: hostAddresses(self), nodes: stores.nodes.list(), ciliumEndpoints: stores.ciliumEndpoints.list(), local: endpoints.list().map(({ record }) => record) })
+    const want = desiredIPCache({ self, hostAddresses: hostAddresses(self), nodes: stores.nodes.list(), remote: shared.addresses(), local: endpoints.list().map(({ record }) => record) })
     applyDiff(have, want, {
       upsert: ({ ip, identity, node }) => datapath.upsertIPCache(ip, node === undefined ? { identity } : { identity, node }),
       remove: ({ ip }) => datapath.deleteIPCache(ip),
@@ -90,7 +91,7 @@ function serviceSync({ self, stores, datapath, manual }: SyncDeps): () => void {
 }
 
 /** Follows label changes of pods, and gives an endpoint the identity its labels have in the cluster. */
-async function identitySync({ stores, endpoints, allocator }: SyncDeps): Promise<void> {
+async function identitySync({ stores, endpoints, shared }: SyncDeps): Promise<void> {
   for (const endpoint of endpoints.list()) {
     const pod = stores.pods.get(podKey(endpoint.record))
     if (pod === undefined || endpoint.policyRevision === 0) continue
@@ -98,9 +99,9 @@ async function identitySync({ stores, endpoints, allocator }: SyncDeps): Promise
     if (endpoint.record.pod.uid !== undefined && info.uid !== endpoint.record.pod.uid) continue
     endpoints.setPod(endpoint, info)
     // One that bears the collector's mark is taken anew: `lookup` does not know it.
-    const known = allocator.lookup(info.labels)
+    const known = shared.lookup(info.labels)
     if (known === endpoint.record.identity && endpoint.record.labels.join() === info.labels.join()) continue
-    endpoints.setIdentity(endpoint, known ?? await allocator.allocate(info.labels), info.labels)
+    endpoints.setIdentity(endpoint, known ?? await shared.allocate(info.labels), info.labels)
   }
 }
 
@@ -139,10 +140,10 @@ const namesIn = ({ egress = [] }: Rule): string[] => egress.flatMap(({ toFQDNs =
 const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServices }) => toServices !== undefined)
 
 /** What rules are resolved against, as this node knows it now. */
-function worldOf({ stores, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
+function worldOf({ stores, shared, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
   const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
   return {
-    rules, identities: knownIdentities(stores.identities), cidrs: cidrs.prefixes, mode: enforcement(),
+    rules, identities: shared.identities(), cidrs: cidrs.prefixes, mode: enforcement(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     serviceAddresses: (reference) => serviceAddresses(reference, stores.services.list(), stores.endpoints),
     nameAddresses: (name) => names.addresses(name),

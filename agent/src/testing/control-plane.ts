@@ -15,7 +15,7 @@ export interface ControlPlane { server: string; dir: string; client: () => KubeC
  * KERNELBED_KUBERNETES is a folder with kube-apiserver 1.20 or later and etcd; `npm test` sets it. One built with Go 1.18 or later needs reflect2 1.0.2 in its vendor folder: with 1.0.1,
  * which Kubernetes 1.20 has, it dies of a segmentation fault at the first custom resource.
  */
-const program = (name: string): string => join(process.env['KERNELBED_KUBERNETES'] ?? '/nonexistent', name)
+export const program = (name: string): string => join(process.env['KERNELBED_KUBERNETES'] ?? '/nonexistent', name)
 export const controlPlaneAvailable = (): boolean => existsSync(program('kube-apiserver')) && existsSync(program('etcd'))
 
 export async function startControlPlane(): Promise<ControlPlane> {
@@ -106,7 +106,7 @@ function makeCertificates(dir: string): void {
   openssl('rsa', '-in', 'sa.key', '-pubout', '-out', 'sa.pub')
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = net.createServer()
     server.once('error', reject)

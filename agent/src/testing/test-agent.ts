@@ -42,7 +42,8 @@ export function buildPlugin(): string {
   return plugin
 }
 
-export async function startTestAgent(plane: ControlPlane, nodeName: string): Promise<TestAgent> {
+/** `more`: settings beside those that every test wants. */
+export async function startTestAgent(plane: ControlPlane, nodeName: string, more: readonly string[] = []): Promise<TestAgent> {
   const dir = mkdtempSync(join(tmpdir(), `lash-${nodeName}-`))
   const socket = join(dir, 'cilium.sock')
   const kernel = fakeKernel()
@@ -54,7 +55,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string): Pro
   let agent: RunningAgent | undefined
   const start = async () => {
     const config = readAgentConfig([
-      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`,
+      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`, ...more,
     ], {}, nodeName)
     agent = await startAgent({
       config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),

@@ -1,8 +1,10 @@
 import type { V1Container, V1EnvVar, V1PodSpec, V1Probe } from '@kubernetes/client-node'
 import { KernelbedError, usageError } from '../../core/errors.ts'
 import { fullRef } from '../../image/index.ts'
+import type { AgentEtcd } from '../../cluster/index.ts'
+import { configMapIn, giveEtcd } from '../etcd-access.ts'
 import type { KubeObject } from '../manifests.ts'
-import { etcdConfigPath, type AgentOptionValues } from './settings.ts'
+import type { AgentOptionValues } from './settings.ts'
 import { atLeast, type CiliumVersion } from './version.ts'
 
 /** Where the cluster is, for agents on nodes without a kube-proxy. */
@@ -63,12 +65,6 @@ export class Adapted {
     return this.#found.container.name
   }
 
-  /** Runs an init container before all others of the agent. */
-  holdBack(container: object): void {
-    const { pod } = this.#found
-    pod.initContainers = [container as V1Container, ...(pod.initContainers ?? [])]
-  }
-
   /** Sets options of cilium-agent: in its ConfigMap where it reads its options from there (1.6 and later), else as arguments, which win over variables. */
   setOptions(values: AgentOptionValues): void {
     const { container } = this.#found
@@ -80,42 +76,23 @@ export class Adapted {
   }
 
   #setConfig(name: string, value: string | undefined): void {
-    const map = this.#configMap()
+    const map = configMapIn(this.objects)
     const { [name]: _, ...others } = (map['data'] ?? {}) as Record<string, string>
     map['data'] = value === undefined ? others : { ...others, [name]: value }
     // An argument of the same name would win.
     setArgument(this.#found.container, name, undefined)
   }
 
-  #configMap(): KubeObject {
-    const map = this.objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === 'cilium-config')
-    if (!map) throw usageError('--agent-manifests: there is no ConfigMap cilium-config', 'give the whole of it: ConfigMap, RBAC and DaemonSet, in one file or a folder')
-    return map
+  /** Lets agents reach an etcd, for their identities. */
+  setEtcd(etcd: AgentEtcd): void {
+    giveEtcd(this.objects, this.#found, etcd)
   }
 
-  /** Points agents at an etcd without TLS, for their identities. */
-  setEtcd(endpoint: string): void {
-    const map = this.#configMap()
-    map['data'] = { ...(map['data'] as object | undefined), 'etcd-config': `---\nendpoints:\n  - ${endpoint}\n` }
-    const { pod, container } = this.#found
-    const path = etcdConfigPath.slice(0, etcdConfigPath.lastIndexOf('/'))
-    if (container.volumeMounts?.some(({ mountPath }) => mountPath === path)) return
-    ;(pod.volumes ??= []).push({ name: 'etcd-config-path', configMap: { name: 'cilium-config', items: [{ key: 'etcd-config', path: 'etcd.config' }] } })
-    ;(container.volumeMounts ??= []).push({ name: 'etcd-config-path', mountPath: path, readOnly: true })
-  }
-
-  /**
-   * Takes out what looks after an etcd of the manifests' own, and does not wait for certificates that only who has that etcd can have: Kubernetes starts no pod whose Secret is not
-   * there. Those that are in the manifests stay.
-   */
+  /** Takes out what looks after an etcd of the manifests' own. */
   leaveOutOwnEtcd(): void {
     for (const object of this.objects.filter(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'cilium-etcd-operator')) {
       this.notes.push(`Deployment ${object.metadata.name} is left out: identities are kept in another etcd`)
       this.objects.splice(this.objects.indexOf(object), 1)
-    }
-    for (const { secret } of this.#found.pod.volumes ?? []) {
-      if (secret?.secretName === undefined || this.objects.some(({ kind, metadata }) => kind === 'Secret' && metadata.name === secret.secretName)) continue
-      secret.optional = true
     }
   }
 

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node'
+import type { V1DaemonSet, V1Secret } from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import type { ClusterHandle } from '../../cluster/index.ts'
@@ -17,7 +17,14 @@ import { writeOciLayout } from './test-stand-in.ts'
 import { optionsOf, type CiliumSettings } from './settings.ts'
 import { atLeast, parseVersion, parseVersionOutput } from './version.ts'
 
-const place = { nodeApi: { host: '172.31.255.1', port: 6443 }, first: { name: 'node1', address: '192.168.77.11' } }
+const dir = mkdtempSync(join(tmpdir(), 'kb-cilium-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+const pem = (name: string): string => {
+  writeFileSync(join(dir, name), `the ${name}`)
+  return join(dir, name)
+}
+const etcd = { endpoint: 'https://172.31.255.1:2379', ca: pem('ca'), client: { cert: pem('certificate'), key: pem('key') }, link: '' }
+const place = { nodeApi: { host: '172.31.255.1', port: 6443 }, etcd: () => etcd }
 const tars = (...refs: string[]) => refs.map((ref) => ({ images: [{ refs: [ref], labels: {} }] }))
 const image12 = 'registry.example/cilium/cilium:v1.2.5'
 const [agent114, operator114] = ['registry.example/cilium/cilium:v1.14.2', 'registry.example/cilium/operator-generic:v1.14.2']
@@ -35,7 +42,7 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
   const container = pod.containers[0]!
 
   it('are of versions that it serves, with the selector that it wants', () => {
-    expect(objects.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet', 'v1 Pod'])
+    expect(objects.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 Secret', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
     expect(agent.spec!.selector).toEqual({ matchLabels: { 'k8s-app': 'cilium', 'kubernetes.io/cluster-service': 'true' } })
     expect(agent.spec).not.toHaveProperty('templateGeneration')
     expect(named('ClusterRoleBinding', 'cilium')).toMatchObject({ roleRef: { apiGroup: 'rbac.authorization.k8s.io' }, subjects: [{ kind: 'ServiceAccount' }, { kind: 'Group', apiGroup: 'rbac.authorization.k8s.io' }] })
@@ -58,16 +65,17 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
 
   it('take the image of the tar, and leave out what only a registry has and a new machine does without', () => {
     expect(container).toMatchObject({ image: image12, imagePullPolicy: 'IfNotPresent' })
-    expect(pod.initContainers!.map(({ name }) => name)).toEqual(['wait-for-etcd'])
+    expect(pod.initContainers).toEqual([])
     expect(notes).toContain('the init container clean-cilium-state is left out: its image registry.example/library/busybox:1.28.4 is in no tar, and there is nothing to clean on a new machine')
   })
 
-  it('get an etcd on the first node, which the agents wait for', () => {
-    expect((named<{ data: Record<string, string> }>('ConfigMap', 'cilium-config')).data['etcd-config']).toBe('---\nendpoints:\n  - http://192.168.77.11:32379\n')
-    const etcd = named<V1Pod>('Pod', 'cilium-etcd').spec!
-    expect(etcd).toMatchObject({ nodeName: 'node1', hostNetwork: true })
-    expect(etcd.containers[0]!.command).toContain('--listen-client-urls=http://192.168.77.11:32379')
-    expect(pod.initContainers![0]!.command!.at(-1)).toContain('nc -w 2 192.168.77.11 32379')
+  it('reach the etcd that the cluster offers, with certificates from a Secret', () => {
+    expect((named<{ data: Record<string, string> }>('ConfigMap', 'cilium-config')).data['etcd-config']).toBe('---\nendpoints:\n  - https://172.31.255.1:2379\nca-file: /var/lib/etcd-secrets/etcd-ca\nkey-file: /var/lib/etcd-secrets/etcd-client-key\ncert-file: /var/lib/etcd-secrets/etcd-client-crt\n')
+    const secret = named<V1Secret>('Secret', 'cilium-etcd-secrets')
+    expect(secret.metadata!.namespace).toBe('kube-system')
+    expect(Object.entries(secret.data!).map(([name, text]) => [name, Buffer.from(text, 'base64').toString()])).toEqual([['etcd-ca', 'the ca'], ['etcd-client-key', 'the key'], ['etcd-client-crt', 'the certificate']])
+    expect(pod.volumes!.filter(({ secret: mounted }) => mounted)).toEqual([{ name: 'etcd-secrets', secret: { secretName: 'cilium-etcd-secrets' } }])
+    for (const path of ['/var/lib/etcd-config', '/var/lib/etcd-secrets']) expect(container.volumeMounts!.filter(({ mountPath }) => mountPath === path)).toEqual([expect.objectContaining({ readOnly: true })])
     expect(container.args!.filter((arg) => arg.startsWith('--kvstore'))).toEqual(['--kvstore=etcd', '--kvstore-opt=etcd.config=/var/lib/etcd-config/etcd.config'])
   })
 
@@ -79,13 +87,6 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
     expect(pod.tolerations).toContainEqual({ operator: 'Exists' })
     expect(container.readinessProbe).toMatchObject({ timeoutSeconds: 30, periodSeconds: 15 })
     expect(container.livenessProbe).toMatchObject({ timeoutSeconds: 30, initialDelaySeconds: 600 })
-  })
-
-  it('are not held up by certificates of an etcd that they do not use, but for what is in them', () => {
-    const secrets = of12.replace('      volumes:\n', "      volumes:\n      - {name: etcd-secrets, secret: {secretName: cilium-etcd-secrets}}\n")
-    const secretOf = ({ agent: { spec } }: ReturnType<typeof adapted>) => spec!.template.spec!.volumes!.find(({ name }) => name === 'etcd-secrets')!.secret
-    expect(secretOf(adapted(secrets, [image12]))).toEqual({ secretName: 'cilium-etcd-secrets', optional: true })
-    expect(secretOf(adapted(`${secrets}---\napiVersion: v1\nkind: Secret\nmetadata: {name: cilium-etcd-secrets, namespace: kube-system}\n`, [image12]))).toEqual({ secretName: 'cilium-etcd-secrets' })
   })
 
   it.each([
@@ -148,16 +149,14 @@ describe('manifests of 1.14', () => {
   it('may keep identities in an etcd', () => {
     const { named: kept } = adapted(of114, [agent114, operator114], { settings: { kvstore: 'etcd' } })
     expect((kept<{ data: object }>('ConfigMap', 'cilium-config')).data).toMatchObject({ 'identity-allocation-mode': 'kvstore', kvstore: 'etcd', 'kvstore-opt': '{"etcd.config":"/var/lib/etcd-config/etcd.config"}' })
-    expect(kept('Pod', 'cilium-etcd')).toBeDefined()
+    expect(kept('Secret', 'cilium-etcd-secrets')).toBeDefined()
   })
 })
 
 describe('a tar and manifests as somebody has them', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'kb-cilium-'))
-  afterAll(() => rmSync(dir, { recursive: true, force: true }))
   const ctx: Context = { registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
   const kubernetes = { version: 'v1.20.2', bin: dir, digest: 'k' }
-  const cluster = { version: 'v1.20.2', nodeApi: place.nodeApi, nodes: [{ name: 'node1', address: '192.168.77.11' }, { name: 'node2', address: '192.168.77.12' }] } as unknown as ClusterHandle
+  const cluster = { version: 'v1.20.2', nodeApi: place.nodeApi, etcd, nodes: [] } as unknown as ClusterHandle
   const dockerTar = join(dir, 'docker.tar')
   const ociTar = join(dir, 'oci.tar')
   const manifests = join(dir, 'cilium.yaml')
@@ -168,19 +167,19 @@ describe('a tar and manifests as somebody has them', () => {
   })
 
   it.each([['docker save', () => dockerTar], ['an OCI layout', () => ociTar]])('are taken from the flags to what kubectl gets: %s', async (_what, tar) => {
-    // Whoever asks for no etcd needs none of the control plane's programs here.
-    const options: AgentOptions = { manifests: [manifests], images: [tar()], settings: { kvstore: 'manifests' } }
+    const options: AgentOptions = { manifests: [manifests], images: [tar()] }
     cilium.check!(options)
+    expect(await cilium.needsEtcd!(ctx, options, kubernetes)).toBe(true)
     expect(await cilium.prepareImages(ctx, options, kubernetes)).toMatchObject([{ ref: image12, path: tar() }])
     const plan = await cilium.plan(cluster, ctx, options)
-    expect(parseManifests(plan.manifests, 'kubectl').map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
+    expect(parseManifests(plan.manifests, 'kubectl').map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 Secret', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
     expect(plan.handle).toMatchObject({ version: '1.2.5', namespace: 'kube-system', cli: ['cilium'], monitor: { form: 'json' }, tunnel: 'vxlan', patience: 5 })
     expect((await plan.refine!(() => Promise.resolve('Client: 1.2.7 a 2019\nDaemon: 1.2.7 a 2019\n'))).version).toBe('1.2.7')
   })
 
   it('whose image is of another name than the manifests\' are one note', async () => {
     writeFileSync(join(dir, 'latest.yaml'), of12.replace(':v1.2.5', ':latest'))
-    const plan = await cilium.plan(cluster, ctx, { manifests: [join(dir, 'latest.yaml')], images: [ociTar], settings: { kvstore: 'manifests' } })
+    const plan = await cilium.plan(cluster, ctx, { manifests: [join(dir, 'latest.yaml')], images: [ociTar] })
     expect(plan.notes).toContain(`the manifests have registry.example/cilium/cilium:latest, the tar ${image12}: this one is used`)
   })
 

@@ -1,3 +1,4 @@
+import { etcdConfigPath } from '../etcd-access.ts'
 import { atLeast, type CiliumVersion } from './version.ts'
 
 /** What suites need of a Cilium, whatever its version calls it. */
@@ -39,8 +40,6 @@ function tunnelOf(version: CiliumVersion, { tunnel }: CiliumSettings): AgentOpti
 
 /** `strict` and `disabled` until 1.13. */
 const replacement = (version: CiliumVersion, value: 'true' | 'false'): string => (atLeast(version, '1.14') ? value : value === 'true' ? 'strict' : 'disabled')
-
-export const etcdConfigPath = '/var/lib/etcd-config/etcd.config'
 
 /** A ConfigMap's value is JSON where options are read from files (1.6 and later); an argument is `key=value`. */
 const kvstoreOption = (version: CiliumVersion): string => (atLeast(version, '1.6') ? JSON.stringify({ 'etcd.config': etcdConfigPath }) : `etcd.config=${etcdConfigPath}`)

@@ -25,7 +25,7 @@ const MAX_LINES = 400
 const MAX_BYTES = 128 * 1024
 const MAX_DEPTH = 6
 /** Not evidence: keys, databases, and state of programs. */
-const leftOut = new Set(['pki', 'etcd', 'control-plane', 'node_modules', 'monitor', 'overlays'])
+const leftOut = new Set(['pki', 'etcd', 'agent-etcd', 'control-plane', 'node_modules', 'monitor', 'overlays'])
 /** Files of the run folder itself that are no evidence, or are shown as something else. */
 const leftOutAtTop = /^(result\.json|run\.json|kept\.json|features\.json|report\.html|.*kubeconfig.*)$/
 /** Nothing that may hold a key or a disk is linked to. */
