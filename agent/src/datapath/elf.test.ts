@@ -39,11 +39,13 @@ describe.skipIf(clang === undefined)('the compiled object', () => {
     expect(object.programs.map(({ name, section }) => [name, section])).toEqual([
       ['from_container', 'tc/from_container'], ['from_host', 'tc/from_host'], ['from_netdev', 'tc/from_netdev'], ['from_overlay', 'tc/from_overlay'],
       ['lb4', 'tail/0'], ['identify4', 'tail/4'], ['egress4', 'tail/1'], ['deliver4', 'tail/2'], ['to_stack4', 'tail/3'], ['to_proxy4', 'tail/5'], ['from_proxy4', 'tail/6'],
-      ['from_container6', 'tail/8'], ['from_host6', 'tail/9'], ['from_overlay6', 'tail/10'], ['identify6', 'tail/11'], ['egress6', 'tail/12'], ['deliver6', 'tail/13'],
+      ['from_container6', 'tail/8'], ['from_host6', 'tail/9'], ['from_netdev6', 'tail/20'], ['from_overlay6', 'tail/10'], ['lb6', 'tail/14'], ['identify6', 'tail/11'], ['egress6', 'tail/12'], ['send6', 'tail/15'],
+      ['deliver6', 'tail/13'], ['reverse6', 'tail/16'], ['to_stack6', 'tail/17'], ['to_proxy6', 'tail/18'], ['from_proxy6', 'tail/19'],
     ])
     expect(object.license).toBe('GPL')
     expect(object.options).toEqual([])
     expect(object.maps.get('cilium_ct4_global')).toEqual({ type: 1, keySize: 16, valueSize: 56, maxEntries: 65536, flags: 0 })
+    expect(object.maps.get('cilium_ct6_global')).toEqual({ type: 1, keySize: 40, valueSize: 72, maxEntries: 32768, flags: 0 })
   })
 
   test('keeps every program below what 4.9 takes', () => {
