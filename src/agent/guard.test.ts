@@ -36,6 +36,7 @@ describe('a driver of one\'s own', () => {
   it.each<[string, () => unknown]>([
     ['check', () => checkAgentOptions(mine({ check: boom }), {})],
     ['prepareImages', () => mine({ prepareImages: boom }).prepareImages(ctx, {}, {} as never)],
+    ['needsEtcd', () => mine({ needsEtcd: boom }).needsEtcd!(ctx, {}, {} as never)],
     ['installDigest', () => mine({ installDigest: boom }).installDigest!({})],
     ['plan', () => mine({ plan: boom }).plan(cluster, ctx, {})],
     ['refine', async () => (await planned({ manifests: 'x', handle, refine: boom })).refine!(() => Promise.resolve(''))],

@@ -10,10 +10,10 @@ import { agentHandleSchema } from './handle.ts'
 const minute = 60_000
 
 /** How long a driver's own code may take, milliseconds. Images may be built in it. */
-const deadlines = { load: minute, prepareImages: 60 * minute, plan: 10 * minute, refine: 5 * minute, ask: 5 * minute }
+const deadlines = { load: minute, prepareImages: 60 * minute, needsEtcd: 10 * minute, plan: 10 * minute, refine: 5 * minute, ask: 5 * minute }
 
 /** Phases in which nothing has been started. */
-const beforehand = ['check', 'prepareImages']
+const beforehand = ['check', 'prepareImages', 'needsEtcd']
 
 type Handle = InstallPlan['handle']
 
@@ -25,7 +25,7 @@ const imagesSchema = z.array(z.object({ ref: z.string().min(1), path: z.string()
 
 /**
  * A driver of somebody's own (`spec`, as `--agent` has it): what its code throws, answers wrongly or never answers is one KernelbedError that names the phase, the driver and the place in
- * its file. Usage errors of what runs before anything is started (`check`, `prepareImages`) stay what they are.
+ * its file. Usage errors of what runs before anything is started (`check`, `prepareImages`, `needsEtcd`) stay what they are.
  */
 export function guarded(driver: AgentDriver, spec: string): AgentDriver {
   const own = new OwnCode(spec)
@@ -40,6 +40,7 @@ export function guarded(driver: AgentDriver, spec: string): AgentDriver {
         ...(made.refine ? { refine: async (exec) => handleOf('refine', await own.wait('refine', ctx.signal, () => made.refine!(exec))) } : {}),
       }
     },
+    ...(driver.needsEtcd ? { needsEtcd: async (ctx, options, kubernetes) => own.parsed('needsEtcd', z.boolean(), await own.wait('needsEtcd', ctx.signal, async () => driver.needsEtcd!(ctx, options, kubernetes))) } : {}),
     ...(driver.check ? { check: (options) => own.run('check', () => driver.check!(options)) } : {}),
     ...(driver.installDigest ? { installDigest: (options) => own.parsed('installDigest', z.string().min(1), own.run('installDigest', () => driver.installDigest!(options))) } : {}),
     ...(driver.find ? {

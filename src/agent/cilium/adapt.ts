@@ -88,18 +88,11 @@ export class Adapted {
     giveEtcd(this.objects, this.#found, etcd)
   }
 
-  /**
-   * Takes out what looks after an etcd of the manifests' own, and does not wait for certificates that only who has that etcd can have: Kubernetes starts no pod whose Secret is not
-   * there. Those that are in the manifests stay.
-   */
+  /** Takes out what looks after an etcd of the manifests' own. */
   leaveOutOwnEtcd(): void {
     for (const object of this.objects.filter(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'cilium-etcd-operator')) {
       this.notes.push(`Deployment ${object.metadata.name} is left out: identities are kept in another etcd`)
       this.objects.splice(this.objects.indexOf(object), 1)
-    }
-    for (const { secret } of this.#found.pod.volumes ?? []) {
-      if (secret?.secretName === undefined || this.objects.some(({ kind, metadata }) => kind === 'Secret' && metadata.name === secret.secretName)) continue
-      secret.optional = true
     }
   }
 

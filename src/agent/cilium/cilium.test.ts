@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { V1DaemonSet, V1Pod, V1Secret } from '@kubernetes/client-node'
+import type { V1DaemonSet, V1Secret } from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import type { ClusterHandle } from '../../cluster/index.ts'
@@ -89,13 +89,6 @@ describe('manifests of 1.2 on Kubernetes 1.20', () => {
     expect(container.livenessProbe).toMatchObject({ timeoutSeconds: 30, initialDelaySeconds: 600 })
   })
 
-  it('are not held up by certificates of an etcd that they do not use, but for what is in them', () => {
-    const secrets = of12.replace('      volumes:\n', "      volumes:\n      - {name: own-etcd, secret: {secretName: own-etcd-secrets}}\n")
-    const secretOf = ({ agent: { spec } }: ReturnType<typeof adapted>) => spec!.template.spec!.volumes!.find(({ name }) => name === 'own-etcd')!.secret
-    expect(secretOf(adapted(secrets, [image12]))).toEqual({ secretName: 'own-etcd-secrets', optional: true })
-    expect(secretOf(adapted(`${secrets}---\napiVersion: v1\nkind: Secret\nmetadata: {name: own-etcd-secrets, namespace: kube-system}\n`, [image12]))).toEqual({ secretName: 'own-etcd-secrets' })
-  })
-
   it.each([
     ['of CRI-O', '{path: /var/run/crio/crio.sock}', '/var/run/crio.sock'],
     ['of microk8s', '{path: /var/snap/microk8s/common/run/containerd.sock, type: Socket}', '/var/run/containerd/containerd.sock'],
@@ -161,11 +154,9 @@ describe('manifests of 1.14', () => {
 })
 
 describe('a tar and manifests as somebody has them', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'kb-cilium-'))
-  afterAll(() => rmSync(dir, { recursive: true, force: true }))
   const ctx: Context = { registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
   const kubernetes = { version: 'v1.20.2', bin: dir, digest: 'k' }
-  const cluster = { version: 'v1.20.2', nodeApi: place.nodeApi, nodes: [{ name: 'node1', address: '192.168.77.11' }, { name: 'node2', address: '192.168.77.12' }] } as unknown as ClusterHandle
+  const cluster = { version: 'v1.20.2', nodeApi: place.nodeApi, etcd, nodes: [] } as unknown as ClusterHandle
   const dockerTar = join(dir, 'docker.tar')
   const ociTar = join(dir, 'oci.tar')
   const manifests = join(dir, 'cilium.yaml')
@@ -176,19 +167,19 @@ describe('a tar and manifests as somebody has them', () => {
   })
 
   it.each([['docker save', () => dockerTar], ['an OCI layout', () => ociTar]])('are taken from the flags to what kubectl gets: %s', async (_what, tar) => {
-    // Whoever asks for no etcd needs none of the control plane's programs here.
-    const options: AgentOptions = { manifests: [manifests], images: [tar()], settings: { kvstore: 'manifests' } }
+    const options: AgentOptions = { manifests: [manifests], images: [tar()] }
     cilium.check!(options)
+    expect(await cilium.needsEtcd!(ctx, options, kubernetes)).toBe(true)
     expect(await cilium.prepareImages(ctx, options, kubernetes)).toMatchObject([{ ref: image12, path: tar() }])
     const plan = await cilium.plan(cluster, ctx, options)
-    expect(parseManifests(plan.manifests, 'kubectl').map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
+    expect(parseManifests(plan.manifests, 'kubectl').map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual(['v1 ServiceAccount', 'rbac.authorization.k8s.io/v1 ClusterRoleBinding', 'v1 Secret', 'v1 ConfigMap', 'apps/v1 DaemonSet'])
     expect(plan.handle).toMatchObject({ version: '1.2.5', namespace: 'kube-system', cli: ['cilium'], monitor: { form: 'json' }, tunnel: 'vxlan', patience: 5 })
     expect((await plan.refine!(() => Promise.resolve('Client: 1.2.7 a 2019\nDaemon: 1.2.7 a 2019\n'))).version).toBe('1.2.7')
   })
 
   it('whose image is of another name than the manifests\' are one note', async () => {
     writeFileSync(join(dir, 'latest.yaml'), of12.replace(':v1.2.5', ':latest'))
-    const plan = await cilium.plan(cluster, ctx, { manifests: [join(dir, 'latest.yaml')], images: [ociTar], settings: { kvstore: 'manifests' } })
+    const plan = await cilium.plan(cluster, ctx, { manifests: [join(dir, 'latest.yaml')], images: [ociTar] })
     expect(plan.notes).toContain(`the manifests have registry.example/cilium/cilium:latest, the tar ${image12}: this one is used`)
   })
 
