@@ -14,7 +14,9 @@ describe.skipIf(!controlPlaneAvailable())('two agents with a kvstore', { timeout
   let [one, two]: TestAgent[] = []
 
   beforeAll(async () => {
-    [plane, etcd] = await Promise.all([startControlPlane(), startEtcd()])
+    // One after the other: what the first has started is ended when the second does not start.
+    etcd = await startEtcd()
+    plane = await startControlPlane()
     kube = plane.client()
     for (const n of [1, 2]) {
       await kube.create('/api/v1/nodes', { metadata: { name: `node${n}` }, spec: { podCIDR: `10.244.${n}.0/24`, podCIDRs: [`10.244.${n}.0/24`] } })

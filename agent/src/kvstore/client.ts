@@ -14,8 +14,9 @@ export class Compacted extends KvstoreError {}
 /** Of one endpoint. */
 export interface EndpointStatus { endpoint: string; version?: string; leader?: boolean; error?: string }
 
-/** Milliseconds for an answer. */
-const answerMs = 5_000
+/** Milliseconds for an answer: emulated nodes of a busy host are slow. Whether etcd is there is told sooner. */
+const answerMs = 15_000
+const statusMs = 5_000
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 /** All keys with a prefix: from it to the first that comes after all of them. Of no prefix at all, everything, as etcd writes that. */
@@ -164,7 +165,7 @@ export class Kvstore {
   status(): Promise<EndpointStatus[]> {
     return Promise.all([...this.#each].map(async ([endpoint, etcd]): Promise<EndpointStatus> => {
       try {
-        const { version, leader, header } = await etcd.maintenance.status()
+        const { version, leader, header } = await etcd.maintenance.status({ deadline: Date.now() + statusMs })
         return { endpoint, version, leader: header.member_id === leader }
       } catch (error) {
         return { endpoint, error: short(error) }

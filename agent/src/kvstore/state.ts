@@ -7,6 +7,7 @@ import { firstAllocated, lastAllocated, reserved } from '../identity/reserved.ts
 import type { Logger } from '../log.ts'
 import { Controller } from '../reconcile/controller.ts'
 import type { SharedState } from '../shared/state.ts'
+import { sleep } from '../sleep.ts'
 import { Kvstore } from './client.ts'
 import { parseKvstoreOptions, readEtcdConfig } from './config.ts'
 import { KvstoreIdentities } from './identities.ts'
@@ -31,7 +32,8 @@ export async function openEtcd({ options, leaseTtl, log }: { options: string; /*
     stopping.abort()
     mirror.stop()
     status.stop()
-    await Promise.all(running)
+    // A request that nobody answers is not waited for.
+    await Promise.race([Promise.all(running), sleep(1_000, new AbortController().signal)])
     store.close()
   }
   return { store, mirror, lease: new NodeLease(store, leaseTtl), status, stopped: stopping.signal, stop }
