@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,12 +30,9 @@ export interface TestAgent {
   start: () => Promise<void>
 }
 
-let plugin: string | undefined
-
-export function buildPlugin(): string {
-  if (plugin !== undefined) return plugin
-  plugin = join(tmpdir(), `lash-cilium-cni-${process.pid}`)
-  process.once('exit', () => rmSync(plugin!, { force: true }))
+/** Compiles the CNI plugin into an agent's folder, which goes with it. */
+function buildPlugin(dir: string): string {
+  const plugin = join(dir, 'cilium-cni')
   const source = fileURLToPath(new URL('../../client/cilium-cni.c', import.meta.url))
   const { status, stderr } = spawnSync('gcc', ['-static', '-Os', '-o', plugin, source], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`gcc failed: ${stderr}`)
@@ -46,6 +43,7 @@ export function buildPlugin(): string {
 export async function startTestAgent(plane: ControlPlane, nodeName: string, more: readonly string[] = []): Promise<TestAgent> {
   const dir = mkdtempSync(join(tmpdir(), `lash-${nodeName}-`))
   const socket = join(dir, 'cilium.sock')
+  const plugin = buildPlugin(dir)
   const kernel = fakeKernel()
   const log: string[] = []
   const tokenFile = join(dir, 'token')
@@ -55,7 +53,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string, more
   let agent: RunningAgent | undefined
   const start = async () => {
     const config = readAgentConfig([
-      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${buildPlugin()}`, ...more,
+      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${plugin}`, ...more,
     ], {}, nodeName)
     agent = await startAgent({
       config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),
@@ -68,7 +66,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string, more
       CILIUM_SOCK: socket, CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_NETNS: `/var/run/netns/${container}`, CNI_IFNAME: 'eth0', CNI_PATH: '/opt/cni/bin',
       CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod};K8S_POD_INFRA_CONTAINER_ID=${container}`,
     }
-    const child = spawn(buildPlugin(), [], { env, stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = spawn(plugin, [], { env, stdio: ['pipe', 'pipe', 'inherit'] })
     let out = ''
     child.stdout.on('data', (chunk) => { out += String(chunk) })
     child.on('close', (status) => resolve({ status, answer: JSON.parse(out) as CNIOutput }))
