@@ -79,6 +79,12 @@ describe('bootMachine', () => {
     expect(explain(error)).toContain('error (guest kernel): node1: the machine reset or QEMU ended during boot, without a kernel panic')
   })
 
+  it('boots a machine whose kernel has a wrong idea of time once more', async () => {
+    const booted = await bootMachine(plan('if [ -e $D/tried ]; then echo "[ 0.1] Linux" >$C; else : >$D/tried; echo "[    0.000000] tsc: PIT calibration deviates from PMTIMER: 85844 2250019" >$C; fi; echo "kernelbed: ssh" >>$C; sleep 60'), ctx, () => undefined)
+    expect(notes.join('\n')).toContain('node1: the kernel took its processor for one of 86 MHz by one timer, of 2250 by another, so its time is wrong; booting it once more')
+    booted.session.close()
+  })
+
   it('boots a machine that hangs once more, visibly, and keeps the first console', async () => {
     const booted = await bootMachine(plan('if [ -e $D/again ]; then echo "kernelbed: ssh" >$C; else : >$D/again; echo "[ 0.5] stuck" >$C; fi; sleep 60'), ctx, () => undefined)
     booted.session.close()

@@ -3,7 +3,7 @@ import type { Client } from 'ssh2'
 import { KernelbedError } from '../core/errors.ts'
 import { startService, type Service, type ServiceSpec } from '../core/service.ts'
 import { waitFor } from '../core/wait.ts'
-import { ConsoleFile, bootPhase, sshExpected } from './console.ts'
+import { ConsoleFile, bootPhase, contradictoryClock, sshExpected } from './console.ts'
 import { connectSsh } from './ssh-connect.ts'
 import { SshSession } from './ssh-session.ts'
 import { cpuSecondsOf } from './process-cpu.ts'
@@ -34,7 +34,7 @@ const CONSOLE_LINES = 20
 const STARVED_CPU_S = 20
 const STARVED_FACTOR = 3
 
-/** A boot failed. `hung`: it made no progress, which one boot in about a hundred does for no reason of its own. */
+/** A boot failed. `hung`: it made no progress, or has a wrong idea of time, which one boot in about a hundred does for no reason of its own. */
 export class BootError extends KernelbedError {
   readonly hung: boolean
 
@@ -87,6 +87,8 @@ async function waitForSsh(plan: BootPlan, service: Service, ctx: Context, start:
       const seen = phase.at === 'init' ? `init: ${phase.reached}` : phase.at
       onPhase(seen)
       if (!alive || phase.at === 'panic') throw endedError(plan, service, console)
+      const clock = contradictoryClock(console.text)
+      if (clock) throw new BootError(`${plan.name}: the kernel took its processor for one of ${clock.taken} MHz by one timer, of ${clock.other} by another, so its time is wrong`, { blame: 'host', hung: true, details: console.tail(CONSOLE_LINES), hint: 'the host was too busy to emulate a timer: run again when it is less so' })
       const client = tries.take()
       if (client) return { done: client }
       tries.tryWhen(sshExpected(console.text), phase.at !== 'nothing')

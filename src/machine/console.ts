@@ -13,6 +13,15 @@ const KERNEL_LINE = /^\[ *\d+\.\d+\]|^Linux version/m
 const INIT_LINE = /^kernelbed: (.*)$/gm
 const PANIC_LINE = /Kernel panic - not syncing: (.*)/
 
+/**
+ * How a kernel has measured its processor's clock (TSC) where its two timers contradict each other, in MHz; undefined where they agree. It takes the PIT's word then, which on a host that is too busy to emulate a PIT may be a tenth of the truth and
+ * less: the guest's time runs that much too fast, and whatever it waits for is given up at once (arch/x86/kernel/tsc.c).
+ */
+export function contradictoryClock(text: string): { readonly taken: number; readonly other: number } | undefined {
+  const [, taken, other] = /tsc: PIT calibration deviates from (?:PMTIMER|HPET): (\d+) (\d+)/.exec(text) ?? []
+  return taken === undefined || other === undefined ? undefined : { taken: Math.round(Number(taken) / 1000), other: Math.round(Number(other) / 1000) }
+}
+
 /** Judges a console's text. A panic wins over everything. */
 export function bootPhase(text: string): BootPhase {
   const panic = PANIC_LINE.exec(text)
