@@ -54,7 +54,14 @@ export const cilium: AgentDriver = {
   },
 }
 
-const tarsOf = ({ images = [] }: AgentOptions, ctx: Context): Promise<GivenTar[]> => Promise.all(images.map((path) => readGivenTar(path, ctx)))
+const read = new WeakMap<AgentOptions, Promise<GivenTar[]>>()
+
+/** Once for the options of a run: each tar is gone through whole, and each hook needs them. */
+function tarsOf(options: AgentOptions, ctx: Context): Promise<GivenTar[]> {
+  const tars = read.get(options) ?? Promise.all((options.images ?? []).map((path) => readGivenTar(path, ctx)))
+  read.set(options, tars)
+  return tars
+}
 
 type Wanted = Omit<CiliumSettings, 'kvstore'> & { readonly kvstore: CiliumSettings['kvstore'] | 'manifests' }
 interface Place { readonly nodeApi: ClusterHandle['nodeApi']; /** Asked for only where the manifests need one; absent before there is a cluster. */ readonly etcd?: () => AgentEtcd }

@@ -4,8 +4,7 @@ import { connect, type Socket } from 'node:net'
 export interface Forward { readonly name: 'api' | 'etcd'; /** Where it is on nodes. */ readonly host: string; readonly port: number; /** The port here. */ readonly to: number }
 
 /**
- * What is behind a forward. Connections that come before it is open wait: nodes of a snapshot run on while the control plane starts, and clients that are refused come back later and
- * later. Shut, it ends those that it has and refuses new ones, as if nothing listened here.
+ * What is behind a forward. Connections that come before it is open wait, since clients that are refused come back later and later. Shut, it ends those that it has and refuses new ones, as if nothing listened here.
  */
 export class Way {
   readonly forward: Forward

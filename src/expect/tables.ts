@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { hostPort } from '../core/host-port.ts'
 import { identityNumber } from '../monitor/index.ts'
 
 /** Rows of a table as Cilium's command line prints it (Go's tabwriter, columns padded by at least 2 spaces), by column title. */
@@ -35,7 +36,7 @@ const serviceJson = z.array(z.looseObject({ spec: spec.optional(), status: z.loo
 
 /** `cilium service list -o json`: what the agent has realized, sorted. */
 export function parseServiceJson(text: string): ServiceRow[] {
-  const show = (a: z.infer<typeof address>): string => ((a.ip ?? '').includes(':') ? `[${a.ip}]:${a.port ?? 0}` : `${a.ip ?? ''}:${a.port ?? 0}`)
+  const show = (a: z.infer<typeof address>): string => hostPort(a.ip ?? '', a.port ?? 0)
   return serviceJson.parse(JSON.parse(text)).flatMap((service) => {
     const realized = service.status?.realized ?? service.spec
     const frontend = realized?.['frontend-address']

@@ -24,7 +24,7 @@ const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), 
  * Signals every process of the machine but init, SSH's and this shell. Threads of the kernel have no program.
  * What is frozen takes no processor time from SSH and the control plane while these come back, nor finds them gone.
  */
-export const signalProcesses = (signal: 'STOP' | 'CONT'): string => `for d in /proc/[0-9]*; do
+const signalProcesses = (signal: 'STOP' | 'CONT'): string => `for d in /proc/[0-9]*; do
   p=\${d#/proc/}
   if [ "$p" = 1 ] || [ "$p" = $$ ] || ! [ -e "$d/exe" ]; then continue; fi
   read -r name < "$d/comm" || continue

@@ -1,3 +1,4 @@
+import { hostPort } from '../core/host-port.ts'
 import type { PacketSummary, Protocol } from './types.ts'
 
 const FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR', 'NS']
@@ -83,7 +84,7 @@ export function summaryOfLayers(layers: ReadonlyMap<string, Readonly<Record<stri
 /** Adds the one-line text in Cilium's form. */
 export function withText(summary: Omit<PacketSummary, 'text'>): PacketSummary {
   if (summary.src === undefined || summary.dst === undefined) return { ...summary, text: '[unknown]' }
-  const end = (address: string, port: number | undefined): string => (port === undefined ? address : address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
+  const end = (address: string, port: number | undefined): string => (port === undefined ? address : hostPort(address, port))
   const tail = summary.proto === 'tcp' ? `tcp ${(summary.flags ?? []).join(', ')}`.trim() : summary.proto === 'arp' ? 'ARP' : summary.icmpType ?? (summary.proto === 'unknown' ? '' : summary.proto)
   return { ...summary, text: `${end(summary.src, summary.srcPort)} -> ${end(summary.dst, summary.dstPort)} ${tail}`.trim() }
 }

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { dirname } from 'node:path'
+import type * as z from 'zod/mini'
 import { messageOf } from '../log.ts'
 
 export interface ApiRequest { path: string; parameters: string[]; body: () => Promise<unknown> }
@@ -12,6 +13,13 @@ export type Routes = Record<string, (request: ApiRequest) => Answer | Promise<An
 export class ApiError extends Error {
   readonly status: number
   constructor(status: number, message: string) { super(message); this.status = status }
+}
+
+/** A request's body as a schema has it. Throws ApiError 400 with what is wrong. */
+export function bodyAs<T>(schema: z.ZodMiniType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body)
+  if (!parsed.success) throw new ApiError(400, parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
+  return parsed.data
 }
 
 export function createApiServer(routes: Routes): http.Server {

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { KvstoreError, type Kvstore } from '../kvstore/client.ts'
-import { ApiError, type Routes } from './http.ts'
+import { ApiError, bodyAs, type Routes } from './http.ts'
 
 /** A value, or all of those with a prefix; keys as they are. */
 export type KvstoreModel = Record<string, string>
@@ -16,16 +16,16 @@ export function kvstoreRoutes(store: Kvstore | undefined): Routes {
   }
   return {
     'POST /v1/kvstore/get': async ({ body }) => {
-      const { key, recursive = false } = asked(wanted, await body())
+      const { key, recursive = false } = bodyAs(wanted, await body())
       return { body: (recursive ? await entries(used(), key) : await one(used(), key)) satisfies KvstoreModel }
     },
     'POST /v1/kvstore/set': async ({ body }) => {
-      const { key, value } = asked(given, await body())
+      const { key, value } = bodyAs(given, await body())
       await reached(used().put(key, value))
       return { body: null }
     },
     'POST /v1/kvstore/delete': async ({ body }) => {
-      const { key, recursive = false } = asked(wanted, await body())
+      const { key, recursive = false } = bodyAs(wanted, await body())
       if (key === '') throw new ApiError(400, 'name a key')
       await reached(used().delete(key, { recursive }))
       return { body: null }
@@ -39,12 +39,6 @@ async function one(store: Kvstore, key: string): Promise<KvstoreModel> {
   const value = await reached(store.get(key))
   if (value === undefined) throw new ApiError(404, `there is no key ${key}`)
   return { [key]: value }
-}
-
-function asked<T>(schema: { safeParse: (body: unknown) => { success: true; data: T } | { success: false; error: z.core.$ZodError } }, body: unknown): T {
-  const parsed = schema.safeParse(body)
-  if (!parsed.success) throw new ApiError(400, parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
-  return parsed.data
 }
 
 async function reached<T>(answer: Promise<T>): Promise<T> {

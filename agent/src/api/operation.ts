@@ -14,7 +14,7 @@ import type { PolicyRepository } from '../policy/repository.ts'
 import type { Prefilter } from '../prefilter/prefilter.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
 import { didYouMean } from '../text/nearest.ts'
-import { ApiError, type Answer, type Routes } from './http.ts'
+import { ApiError, bodyAs, type Answer, type Routes } from './http.ts'
 import type { ConfigModel, EndpointHealthModel, PrefilterModel } from './models.ts'
 
 export interface OperationDeps {
@@ -63,9 +63,7 @@ export function operationRoutes(deps: OperationDeps): Routes {
 const denial = z.object({ revision: z.optional(z.int().check(z.gte(0))), deny: z.array(z.string()).check(z.minLength(1, 'names no prefix')) })
 
 function prefilterRequest(body: unknown): { revision?: number; deny: string[] } {
-  const parsed = denial.safeParse(body)
-  if (!parsed.success) throw new ApiError(400, parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
-  const { revision, deny } = parsed.data
+  const { revision, deny } = bodyAs(denial, body)
   return { deny, ...(revision === undefined ? {} : { revision }) }
 }
 

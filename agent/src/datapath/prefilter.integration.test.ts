@@ -5,22 +5,15 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Lab, type Agent, type LabNode } from './testing/lab.ts'
+import { compile } from './testing/world.ts'
 import type { Datapath } from './types.ts'
-
-const bpf = path.join(import.meta.dirname, '../../bpf')
-
-function compile(folder: string, name: string, fault?: string): string {
-  const object = path.join(folder, `${name}${fault ?? ''}.o`)
-  execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-Werror', '-I', bpf, ...(fault === undefined ? [] : [`-DFAULT_${fault}`]), '-c', path.join(bpf, `${name}.c`), '-o', object])
-  return object
-}
 
 describe.skipIf(process.getuid?.() !== 0)('the prefilter', { timeout: 240_000 }, () => {
   let folder: string, lab: Lab, node: LabNode, agent: Agent, outside: string
   const begin = async (fault?: string): Promise<void> => {
     lab = new Lab()
-    node = lab.node(1, compile(folder, 'lash'))
-    node.config.prefilter = { objectFile: compile(folder, 'prefilter', fault), device: 'eth1', mode: 'auto' }
+    node = lab.node(1, compile(folder))
+    node.config.prefilter = { objectFile: compile(folder, fault, 'prefilter'), device: 'eth1', mode: 'auto' }
     outside = lab.wire(node)
     agent = await node.start()
     await lab.helper(outside, 'serve', 'outside', '8080')

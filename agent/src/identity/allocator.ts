@@ -2,7 +2,7 @@ import { isStatus, type KubeClient } from '../k8s/client.ts'
 import type { Informer } from '../k8s/informer.ts'
 import type { CiliumIdentity, KubeList } from '../k8s/types.ts'
 import { labelsFromMap, labelsHash, labelsToMap, type Labels } from './labels.ts'
-import { firstAllocated, lastAllocated, reservedIdentities, type Identity } from './reserved.ts'
+import { allocatable, candidate, firstAllocated, reservedIdentities, type Identity } from './reserved.ts'
 
 export const identitiesPath = '/apis/cilium.io/v2/ciliumidentities'
 /** Annotation of an identity that nobody used when an agent looked (collector.ts); whoever takes the identity removes it. */
@@ -68,10 +68,8 @@ export class IdentityAllocator {
   }
 
   async #create(labels: Labels): Promise<number> {
-    const size = lastAllocated - firstAllocated + 1
-    const start = Number.parseInt(labelsHash(labels).slice(0, 8), 16) % size
-    for (let step = 0; step < size; step++) {
-      const id = firstAllocated + ((start + step) % size)
+    for (let step = 0; step < allocatable; step++) {
+      const id = candidate(labels, step)
       try {
         await this.#client.create(identitiesPath, this.#object(id, labels))
         return id
@@ -81,7 +79,7 @@ export class IdentityAllocator {
         if (other !== undefined && identityOf(other).labels.join(';') === labels.join(';') && await this.#take(other)) return id
       }
     }
-    throw new Error(`all ${size} identities are taken: delete unused CiliumIdentity objects (kubectl get ciliumidentities)`)
+    throw new Error(`all ${allocatable} identities are taken: delete unused CiliumIdentity objects (kubectl get ciliumidentities)`)
   }
 
   async #lowest(labels: Labels): Promise<number | undefined> {

@@ -1,6 +1,6 @@
 import { hasFault } from '../fault.ts'
-import { labelsHash, type Labels } from '../identity/labels.ts'
-import { firstAllocated, lastAllocated, reservedIdentities } from '../identity/reserved.ts'
+import type { Labels } from '../identity/labels.ts'
+import { candidate, firstAllocated, lastAllocated, reservedIdentities } from '../identity/reserved.ts'
 import type { Logger } from '../log.ts'
 import { compare, op, type Entry, type Kvstore } from './client.ts'
 import { decodeLabels, encodeLabels, idKey, prefixes, userKey, userOf, usersPrefix } from './layout.ts'
@@ -16,10 +16,6 @@ const claimMs = 30_000
 
 /** A seeded fault: every node has identities of its own. */
 const perNode = (): boolean => hasFault('kvstore-identity-per-node')
-
-const size = lastAllocated - firstAllocated + 1
-/** The numbers to try for labels, in order: the first is a hash of them, so that they keep theirs as long as nobody else has it. */
-const numberOf = (labels: Labels, step: number): number => firstAllocated + ((Number.parseInt(labelsHash(labels).slice(0, 8), 16) + step) % size)
 
 /**
  * Identities as Cilium keeps them in a kvstore: `id/N` says which labels N stands for and stays, `value/<labels>/<node>` says that a node uses it and goes with the node's lease. Every step is one transaction that
@@ -58,7 +54,7 @@ export class KvstoreIdentities {
     if (known !== undefined) return known
     const spare = perNode() ? undefined : this.#masters().filter(({ entry }) => entry.value === key).map(({ id }) => id).sort((a, b) => a - b)[0]
     for (let attempt = 0, step = this.#firstStep(); attempt < mostTries; attempt++) {
-      const id = attempt === 0 && spare !== undefined ? spare : numberOf(labels, step)
+      const id = attempt === 0 && spare !== undefined ? spare : candidate(labels, step)
       const { made, owner, user } = await this.#make(id, key)
       if (made) return id
       const other = user ?? (owner === key ? id : undefined)

@@ -9,12 +9,12 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TRACE_POINT } from '../datapath/events.ts'
-import { Lab, OUTSIDE, type Agent, type Answer, type LabNode, type Pod } from '../datapath/testing/lab.ts'
+import { OUTSIDE, type Answer } from '../datapath/testing/lab.ts'
+import { compile, serveWeb, world, type World } from '../datapath/testing/world.ts'
 import type { ConntrackEntry } from '../datapath/types.ts'
 import type { Allow } from '../policy/allow.ts'
 import type { HTTPRule } from '../policy/rule.ts'
 
-const bpf = path.join(import.meta.dirname, '../../bpf')
 const WEB = 8000
 /** An identity that has the bits of kubelet's marks. */
 const CLIENT = 0xc3f2
@@ -24,32 +24,15 @@ const DENIED = { reply: '403 Access denied' }
 const landing: HTTPRule = { method: 'POST', path: '/v1/request-landing' }
 const requests = (identity: number, ...http: HTTPRule[]): Allow => ({ identity, port: WEB, protocol: 'TCP', http })
 
-function compile(folder: string, fault?: string): string {
-  const object = path.join(folder, `lash${fault ?? ''}.o`)
-  execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-Werror', '-I', bpf, ...(fault === undefined ? [] : [`-DFAULT_${fault}`]), '-c', path.join(bpf, 'lash.c'), '-o', object])
-  return object
-}
-
-interface World { lab: Lab; n1: LabNode; n2: LabNode; a1: Agent; a2: Agent; client: Pod; near: Pod; far: Pod; outside: string }
-
-/** Two nodes; client and near on the first, far on the second; pods, the machine outside and the first host serve the web. */
-async function world(objectFile: string): Promise<World> {
-  const lab = new Lab()
+/** What serves the web there is asked for requests; hosts are known to each other by their routers' addresses. */
+async function webWorld(objectFile: string): Promise<World> {
+  const w = await world(objectFile, { identity: CLIENT })
   try {
-    const n1 = lab.node(1, objectFile), n2 = lab.node(2, objectFile)
-    const outside = lab.wire(n1, n2)
-    const [a1, a2] = [await n1.start(), await n2.start()]
-    const [client, near, far] = [await n1.addPod(10, CLIENT), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
-    await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
-    for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
-    await a1.call('upsertIPCache', n2.config.routerIPv4, { identity: 1, node: n2.config.nodeIPv4 })
-    await a2.call('upsertIPCache', n1.config.routerIPv4, { identity: 1, node: n1.config.nodeIPv4 })
-    await a1.call('upsertTunnel', { prefix: n2.config.podCIDR, node: n2.config.nodeIPv4 })
-    await a2.call('upsertTunnel', { prefix: n1.config.podCIDR, node: n1.config.nodeIPv4 })
-    await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [outside, 'outside']].map(([netns, name]) => lab.helper(netns!, 'web', name!, String(WEB))))
-    return { lab, n1, n2, a1, a2, client, near, far, outside }
+    for (const [agent, { config }] of [[w.a1, w.n2], [w.a2, w.n1]] as const) await agent.call('upsertIPCache', config.routerIPv4, { identity: 1, node: config.nodeIPv4 })
+    await serveWeb(w, WEB)
+    return w
   } catch (error) {
-    await lab.close()
+    await w.lab.close()
     throw error
   }
 }
@@ -58,7 +41,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
   let folder: string, w: World
   beforeAll(async () => {
     folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-l7-'))
-    w = await world(compile(folder))
+    w = await webWorld(compile(folder))
   }, 240_000)
   afterAll(async () => {
     await w.lab.close()
@@ -142,24 +125,19 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
   })
 
   test('an identity has nothing of Kubernetes\' marks, with which kubelet drops packets', async () => {
-    const identity = 47_347
-    for (const agent of [w.a1, w.a2]) await agent.call('upsertIPCache', w.client.ip, agent === w.a1 ? { identity } : { identity, node: w.n1.config.nodeIPv4 })
-    await w.a1.call('setEndpointIdentity', 10, identity)
     // What kubelet has iptables do.
     const drop = ['fwmark', '0x8000/0x8000', 'blackhole']
     execFileSync('ip', ['-n', w.n1.netns, 'rule', 'add', ...drop])
-    await w.a1.call('applyPolicy', 11, { ingress: [requests(identity, landing)] })
+    await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
     await w.a1.call('applyPolicy', 10, { egress: [requests(2010, landing)] })
-    await w.a2.call('applyPolicy', 10, { ingress: [{ identity, port: WEB, protocol: 'TCP' }] })
+    await w.a2.call('applyPolicy', 10, { ingress: [{ identity: CLIENT, port: WEB, protocol: 'TCP' }] })
     expect(await ask(w.client.netns, w.far.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 far POST/) as string })
     await w.a1.call('applyPolicy', 10, {})
     expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toMatchObject({ reply: expect.stringMatching(/^200 near POST/) as string })
-    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, srcIdentity: identity })).toBeDefined()
+    expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, srcIdentity: CLIENT })).toBeDefined()
     execFileSync('ip', ['-n', w.n1.netns, 'rule', 'del', ...drop])
     await w.a1.call('applyPolicy', 11, {})
     await w.a2.call('applyPolicy', 10, {})
-    await w.a1.call('setEndpointIdentity', 10, 1010)
-    for (const agent of [w.a1, w.a2]) await agent.call('upsertIPCache', w.client.ip, agent === w.a1 ? { identity: 1010 } : { identity: 1010, node: w.n1.config.nodeIPv4 })
   })
 
   describe('by the sender\'s policy', () => {
@@ -234,7 +212,7 @@ describe.skipIf(process.getuid?.() !== 0)('seeded faults of redirects', { timeou
     ['L7_FORGETS_IDENTITY', { put: '403 Access denied', across: undefined }],
   ])('%s', async (fault, wanted) => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lash-l7-'))
-    const w = await world(compile(folder, fault))
+    const w = await webWorld(compile(folder, fault))
     try {
       await w.a1.call('applyPolicy', 11, { ingress: [requests(CLIENT, landing)] })
       const put = (await w.lab.run(w.client.netns, 'http', w.near.ip, String(WEB), 'PUT', '/')).reply

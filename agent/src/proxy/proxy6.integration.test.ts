@@ -5,7 +5,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TRACE_POINT } from '../datapath/events.ts'
 import { OUTSIDE6, type Answer } from '../datapath/testing/lab.ts'
-import { compile, world, type World } from '../datapath/testing/world.ts'
+import { compile, serveWeb, world, type World } from '../datapath/testing/world.ts'
 import type { ConntrackEntry } from '../datapath/types.ts'
 import type { Allow } from '../policy/allow.ts'
 import type { HTTPRule } from '../policy/rule.ts'
@@ -20,7 +20,7 @@ const put = '/v1/exhaust-port', post = '/v1/request-landing'
 async function webWorld(objectFile: string): Promise<World> {
   const w = await world(objectFile, { six: true })
   try {
-    await Promise.all([[w.client.netns, 'client'], [w.near.netns, 'near'], [w.far.netns, 'far'], [w.n1.netns, 'host1'], [w.outside, 'outside']].map(([netns, name]) => w.lab.helper(netns!, 'web', name!, String(WEB))))
+    await serveWeb(w, WEB)
     return w
   } catch (error) {
     await w.lab.close()

@@ -92,12 +92,15 @@ async function applyManifest(client: KubeClient): Promise<void> {
   }
 }
 
+/** Runs openssl in a folder. */
+export const opensslIn = (dir: string) => (...args: string[]): void => {
+  const { status, stderr } = spawnSync('openssl', args, { cwd: dir, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`openssl ${args[0]} failed: ${stderr}`)
+}
+
 function makeCertificates(dir: string): void {
   mkdirSync(join(dir, 'run'))
-  const openssl = (...args: string[]) => {
-    const { status, stderr } = spawnSync('openssl', args, { cwd: dir, encoding: 'utf8' })
-    if (status !== 0) throw new Error(`openssl ${args[0]} failed: ${stderr}`)
-  }
+  const openssl = opensslIn(dir)
   openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=lash-test-ca', '-days', '2')
   openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=kube-apiserver')
   writeFileSync(join(dir, 'san.cnf'), 'subjectAltName=IP:127.0.0.1,IP:10.96.0.1,DNS:localhost\n')

@@ -1,9 +1,9 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, program } from './control-plane.ts'
+import { freePort, opensslIn, program } from './control-plane.ts'
 
 /** A real etcd on loopback, which wants TLS with client certificates, for tests of the kvstore. */
 export interface TestEtcd {
@@ -73,10 +73,7 @@ const health = (endpoint: string, dir: string): Promise<string> => new Promise((
 })
 
 function makeCertificates(dir: string): void {
-  const openssl = (...args: string[]): void => {
-    const { status, stderr } = spawnSync('openssl', args, { cwd: dir, encoding: 'utf8' })
-    if (status !== 0) throw new Error(`openssl ${args[0]} failed: ${stderr}`)
-  }
+  const openssl = opensslIn(dir)
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=lash-test-etcd-ca', '-days', '2')
   writeFileSync(join(dir, 'san.cnf'), 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n')

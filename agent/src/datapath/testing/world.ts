@@ -6,11 +6,11 @@ import { ipv6Of, Lab, type Agent, type LabNode, type Pod } from './lab.ts'
 
 const bpf = path.join(import.meta.dirname, '../../../bpf')
 
-/** Compiles the datapath into a folder, with a fault (as its define has it) if one is named; the object's path. */
-export function compile(folder: string, fault?: string): string {
-  const object = path.join(folder, `lash${fault ?? ''}.o`)
+/** Compiles the datapath, or another object of agent/bpf, into a folder, with a fault (as its define has it) if one is named; the object's path. */
+export function compile(folder: string, fault?: string, name = 'lash'): string {
+  const object = path.join(folder, `${name}${fault ?? ''}.o`)
   execFileSync('clang', ['-O2', '-target', 'bpf', '-mcpu=v1', '-Wall', '-Werror', '-I', bpf, ...(fault === undefined ? [] : [`-DFAULT_${fault}`]),
-    '-c', path.join(bpf, 'lash.c'), '-o', object])
+    '-c', path.join(bpf, `${name}.c`), '-o', object])
   return object
 }
 
@@ -26,15 +26,20 @@ async function world6({ n1, n2, a1, a2, client, near, far }: Omit<World, 'lab' |
   }
 }
 
-/** `six` gives pods IPv6. Two nodes; client and near on the first, far on the second; each pod and each host serves on port 8080. */
-export async function world(objectFile: string, settings: Partial<DatapathConfig> & { six?: boolean } = {}): Promise<World> {
+/** Pods, the machine outside and the first host serve the web at a port. */
+export async function serveWeb({ lab, n1, client, near, far, outside }: World, port: number): Promise<void> {
+  await Promise.all([[client.netns, 'client'], [near.netns, 'near'], [far.netns, 'far'], [n1.netns, 'host1'], [outside, 'outside']].map(([netns, name]) => lab.helper(netns!, 'web', name!, String(port))))
+}
+
+/** `six` gives pods IPv6, `identity` is the client's. Two nodes; client and near on the first, far on the second; each pod and each host serves on port 8080. */
+export async function world(objectFile: string, settings: Partial<DatapathConfig> & { six?: boolean; identity?: number } = {}): Promise<World> {
   const lab = new Lab()
   try {
-    const { six = false, ...config } = settings
+    const { six = false, identity = 1010, ...config } = settings
     const [n1, n2] = [1, 2].map((number) => lab.node(number, objectFile, { ...config, ...(six ? { ipv6: ipv6Of(number) } : {}) })) as [LabNode, LabNode]
     const outside = lab.wire(n1, n2)
     const [a1, a2] = [await n1.start(), await n2.start()]
-    const [client, near, far] = [await n1.addPod(10, 1010), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
+    const [client, near, far] = [await n1.addPod(10, identity), await n1.addPod(11, 1011), await n2.addPod(10, 2010)]
     await a1.call('upsertIPCache', far.ip, { identity: far.identity, node: n2.config.nodeIPv4 })
     for (const pod of [client, near]) await a2.call('upsertIPCache', pod.ip, { identity: pod.identity, node: n1.config.nodeIPv4 })
     if (six) await world6({ n1, n2, a1, a2, client, near, far })
