@@ -2,14 +2,21 @@
 import { writeSync } from 'node:fs'
 import { basename, relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node'
-import type { FailedBy, SuiteMessage, TestResult } from './types.ts'
+import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node'
+import { failedBy, isVerdict } from './failed-by.ts'
+import type { SuiteMessage, TestResult } from './types.ts'
 
 const tell = (message: SuiteMessage): void => void writeSync(3, `${JSON.stringify(message)}\n`)
 const suiteOf = (module: TestModule): string => basename(module.moduleId).replace(/\.test\.ts$/, '')
 
 export default class SuiteReporter implements Reporter {
   #errors = 0
+  #vitest: Vitest | undefined
+  #ending = false
+
+  onInit(vitest: Vitest): void {
+    this.#vitest = vitest
+  }
 
   onTestModuleCollected(module: TestModule): void {
     tell({ kind: 'suite', suite: suiteOf(module), tests: [...module.children.allTests()].length })
@@ -17,7 +24,8 @@ export default class SuiteReporter implements Reporter {
 
   onTestCaseResult(test: TestCase): void {
     const { state, errors } = test.result()
-    if (state === 'pending') return
+    // What was not begun when the suites were ended has no result.
+    if (state === 'pending' || (this.#ending && state === 'skipped')) return
     const note = state === 'skipped' ? test.result() : undefined
     const message = errors?.length ? errors.map(messageOf).join('\n\n') : note && 'note' in note ? note.note : undefined
     const location = errors?.map(locationOf).find((found) => found !== undefined)
@@ -34,6 +42,10 @@ export default class SuiteReporter implements Reporter {
     }
     const startedAt = test.diagnostic()?.startTime
     tell({ kind: 'test', result, ...(startedAt === undefined ? {} : { startedAt }) })
+    if (process.env.KERNELBED_BAIL === '1' && !this.#ending && isVerdict(result)) {
+      this.#ending = true
+      void this.#vitest?.cancelCurrentRun('test-failure')
+    }
   }
 
   onTestModuleEnd(module: TestModule): void {
@@ -48,17 +60,6 @@ export default class SuiteReporter implements Reporter {
     for (const error of unhandled) tell({ kind: 'error', message: messageOf(error) })
     tell({ kind: 'end', ok: reason === 'passed' && modules.length > 0 && unhandled.length === 0 && this.#errors === 0 })
   }
-}
-
-/** The strongest: soft assertions may have failed beside what ended the test. Errors come from another process, as plain objects with their own properties. */
-export function failedBy(errors: readonly object[]): FailedBy {
-  const kinds = errors.map((error): FailedBy => {
-    const { name, blame } = error as { name?: unknown; blame?: unknown }
-    // Matchers of ours are Vitest's JestExtendError, which has no name of its own but this property.
-    if (name === 'AssertionError' || '__vitest_error_context__' in error) return 'assertion'
-    return name === 'WaitTimeoutError' && blame === 'agent' ? 'wait' : 'error'
-  })
-  return (['assertion', 'wait'] as const).find((kind) => kinds.includes(kind)) ?? 'error'
 }
 
 function messageOf(error: Pick<SerializedError, 'message'> & { details?: unknown; hint?: unknown; cause?: unknown }): string {

@@ -5,6 +5,7 @@ import { explain, KernelbedError } from '../core/errors.ts'
 import { processStartTime } from '../core/owned.ts'
 import { LineProgress } from '../core/progress.ts'
 import { collectEvidence } from '../report/artefacts.ts'
+import { isVerdict } from '../report/failed-by.ts'
 import { summary, testLine } from '../report/summary.ts'
 import type { RunResult, TestResult } from '../report/types.ts'
 import { bringUp } from './bring-up.ts'
@@ -53,6 +54,7 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     const outcome = await runSuites({
       suites: plan.run,
       ...(options.test === undefined ? {} : { test: options.test }),
+      ...(options.bail ? { bail: true } : {}),
       ...(up.agent?.handle.patience === undefined ? {} : { patience: up.agent.handle.patience }),
       began: startedAt,
       onSuite: (suite, count) => tell({ kind: 'suite', suite, tests: count }),
@@ -73,7 +75,9 @@ export async function runCell(cell: PlannedCell, options: E2eOptions, { place, t
     ok = false
   }
   enter.phase('results')
-  const failed = !ok && session.stopped === undefined
+  // A verdict on a seeded fault is what its run is for.
+  const judged = options.bail === true && options.fault !== undefined && tests.some(isVerdict)
+  const failed = !ok && session.stopped === undefined && !judged
   // Evidence is gathered while the machines still run; Ctrl-C does not wait for it.
   if (failed) await Promise.race([aborted(session.ctx.signal), collectEvidence(up, session.ctx).catch((cause: unknown) => session.progress.note(`evidence is incomplete: ${explain(cause)}`))])
   const finishing = await finish(session, options, up)

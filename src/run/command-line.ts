@@ -29,6 +29,7 @@ export function argsOf(kernel: string, options: E2eOptions): string[] {
   if (options.kubernetes !== undefined) args.push('--kubernetes', options.kubernetes)
   for (const suite of options.suites) args.push('--suite', suite)
   if (options.test !== undefined) args.push('-t', options.test)
+  if (options.bail) args.push('--bail')
   if (!options.mixed && options.nodes !== 2) args.push('--nodes', String(options.nodes))
   if (options.memoryMiB !== 1536) args.push('--memory', String(options.memoryMiB))
   if (options.cpus !== undefined) args.push('--cpus', String(options.cpus))

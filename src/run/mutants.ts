@@ -20,8 +20,8 @@ import { collect, e2eFlags, e2eOptions, suiteNames, type E2eOptions } from './op
 interface Asked { readonly faults: readonly SeededFault[]; readonly mutants: readonly Mutant[]; readonly options: E2eOptions }
 
 /**
- * `npm run mutants -- [--fault NAME…] [--all-suites] [flags of e2e]`: runs the agent with each of its seeded faults against the suites that must catch it, each on a cluster of its
- * own, and prints which did. Leaves `report.html`, `junit.xml` and `summary.md` in the run folder. Answers 0 when each was caught by a verdict, 1 when one survived or only broke
+ * `npm run mutants -- [--fault NAME…] [--all-suites] [flags of e2e]`: runs the agent with each of its seeded faults against the suites that must catch it, until one has, each on a cluster
+ * of its own, and prints which did; with `--all-suites` against all, to their end. Leaves `report.html`, `junit.xml` and `summary.md` in the run folder. Answers 0 when each was caught by a verdict, 1 when one survived or only broke
  * the run, 3 when it broke outside of them, 130 when stopped; throws usage errors.
  */
 export async function mutants(argv: readonly string[]): Promise<number> {
@@ -55,7 +55,7 @@ async function parse(argv: readonly string[]): Promise<Asked | undefined> {
   const program = parseFlags(e2eFlags(new Command('npm run mutants --')
     .description('Runs the agent with each of its seeded faults, and tells which suite caught it. Takes the flags of npm run e2e too.')
     .option('--fault <name>', 'only this fault; repeatable', collect, [])
-    .option('--all-suites', 'run every suite, not only those that must catch the fault', false), { fault: false }), argv)
+    .option('--all-suites', 'run every suite, to its end, not only those that must catch the fault until one has', false), { fault: false }), argv)
   if (!program) return undefined
   const { fault: names, allSuites, suite, agent, kernel } = program.opts<{ fault: string[]; allSuites: boolean; suite: string[]; agent: string; kernel: string[] }>()
   const driver = await loadDriver(agent)
@@ -66,6 +66,7 @@ async function parse(argv: readonly string[]): Promise<Asked | undefined> {
   const options = await e2eOptions(program, ['6.1'])
   for (const [given, flag] of [[options.keep, '--keep'], [options.prepareOnly, '--prepare-only'], [options.mixed, '--nodes with kernels']] as const) if (given) throw usageError(`mutants takes no ${flag}`)
   const planned = planMutants(faults, options.cells, (of) => (allSuites ? [] : suite.length ? suite : of.caughtBy), suiteNames())
+  const asked = { ...options, ...(allSuites ? {} : { bail: true }) }
   if (planned.every(({ notRun }) => notRun !== undefined)) throw usageError(`nothing to run: ${[...new Set(planned.map(({ notRun }) => notRun))].join('; ')}`, 'name a kernel that they are for: --kernel NAME or --kernel NAME=FILE')
-  return { faults, mutants: planned, options }
+  return { faults, mutants: planned, options: asked }
 }

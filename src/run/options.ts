@@ -35,6 +35,8 @@ export interface E2eOptions {
   readonly suites: readonly string[]
   /** Only tests whose name matches this pattern. */
   readonly test?: string
+  /** Stop the suites at the first test that failed by what the agent did. */
+  readonly bail?: boolean
   readonly nodes: number
   /** Kernel of each machine, when they differ; `cells` is then one. */
   readonly mixed?: readonly string[]
@@ -127,6 +129,7 @@ export function e2eFlags(program: Command, { stray = false, fault = true } = {})
     .option('--kubernetes <version|dir>', "Kubernetes release or folder of binaries (default: Debian's 1.20.2, built once)")
     .option('--suite <name>', 'run only this suite; repeatable', collect, [])
     .option('-t, --test <pattern>', 'run only tests whose name matches')
+    .option('--bail', 'end the suites with the first test that failed by what the agent did', false)
     .option('--nodes <n|kernels>', 'number of machines, or a kernel for each: 4.9,6.1', nodesOption, 2)
     .option('--no-snapshot', 'boot, and save nothing, where a saved cluster would do')
     .option('--memory <MiB>', 'memory of a machine, more where the agent needs it', whole(512, 65536), 1536)
@@ -156,7 +159,7 @@ export async function parseE2e(argv: readonly string[]): Promise<E2eOptions | un
 
 /** Checked options of parsed flags. `kernels` are those to run on when none is named; `foreign`: a cluster that somebody else made will do. */
 export async function e2eOptions(parsed: Command, kernels: readonly string[], { foreign = false } = {}): Promise<E2eOptions> {
-  const { fault: asked, ...raw } = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string | string[]; kubernetes?: string; suite: string[]; test?: string; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean; provider: Provider } & RawEngineOptions>()
+  const { fault: asked, ...raw } = parsed.opts<{ kernel: string[]; modules?: string; trustOnFirstUse: boolean; agent: string; agentManifests: string[]; agentImage: string[]; agentOption: string[]; fault?: string | string[]; kubernetes?: string; suite: string[]; test?: string; bail: boolean; nodes: number | readonly string[]; snapshot: boolean; memory: number; cpus?: number; accel?: Accel; jobs?: number; prepareOnly: boolean; keep: boolean; provider: Provider } & RawEngineOptions>()
   const fault = typeof asked === 'string' ? asked : undefined
   const existing = existingOptions(parsed)
   if (existing && !foreign) throw usageError('--cluster existing has its own kernels, so there is nothing to go through', 'npm run e2e -- --cluster existing … runs the suites on it')
@@ -194,6 +197,7 @@ export async function e2eOptions(parsed: Command, kernels: readonly string[], { 
     ...(fault === undefined ? {} : { fault }),
     ...(raw.kubernetes === undefined ? {} : { kubernetes: raw.kubernetes }),
     ...(raw.test === undefined ? {} : { test: raw.test }),
+    ...(raw.bail ? { bail: true } : {}),
     ...(raw.jobs === undefined ? {} : { jobs: raw.jobs }),
     ...(raw.accel === undefined ? {} : { accel: raw.accel }),
     ...(kubernetesEngine ? { kubernetesEngine } : {}),

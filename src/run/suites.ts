@@ -13,6 +13,8 @@ import { projectDir } from './places.ts'
 export interface SuitesOptions {
   readonly suites: readonly string[]
   readonly test?: string
+  /** End with the first test that failed by what the agent did. */
+  readonly bail?: boolean
   /** Of the agent: tests get as many times the usual time. Default 1. */
   readonly patience?: number
   readonly onResult: (result: TestResult) => void
@@ -41,7 +43,7 @@ export async function runSuites(options: SuitesOptions, ctx: Context): Promise<S
     if (owned) await endOwned(owned, 2000)
   })
   let owned: { kind: 'process'; pid: number; startTime: string; group: boolean } | undefined
-  const child = spawn(process.execPath, args, { cwd: projectDir, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { ...process.env, KERNELBED_RUN: join(ctx.dir, 'run.json'), NO_COLOR: '1' } })
+  const child = spawn(process.execPath, args, { cwd: projectDir, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { ...process.env, KERNELBED_RUN: join(ctx.dir, 'run.json'), ...(options.bail ? { KERNELBED_BAIL: '1' } : {}), NO_COLOR: '1' } })
   if (child.pid !== undefined) claim.hold((owned = { kind: 'process', pid: child.pid, startTime: processStartTime(child.pid) ?? 'gone', group: true }))
   child.stdout?.pipe(log, { end: false })
   child.stderr?.pipe(log, { end: false })

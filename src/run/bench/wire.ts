@@ -64,7 +64,7 @@ function medianOf(output: string, machine: string): number {
 async function stream(from: StartedMachine, to: StartedMachine, ctx: Context): Promise<number> {
   const sink = await to.stream(`busybox nc -l -p ${port} > /dev/null`)
   await waitFor({ name: `${to.name} to listen`, timeoutMs: 20_000, signal: ctx.signal, blame: 'host' }, async () => {
-    const { stdout } = await to.exec(`grep -ci ':${port.toString(16).padStart(4, '0')} 00000000:0000 0A' /proc/net/tcp /proc/net/tcp6`, { allowFailure: true })
+    const { stdout } = await to.exec(`grep -ci ':${port.toString(16).padStart(4, '0')} 0*:0000 0A' /proc/net/tcp /proc/net/tcp6`, { allowFailure: true })
     return /:[1-9]/.test(stdout) ? { done: undefined } : { seen: stdout.trim() }
   })
   const start = performance.now()

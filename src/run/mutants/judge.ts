@@ -1,3 +1,4 @@
+import { isVerdict } from '../../report/failed-by.ts'
 import type { CaughtBy, JudgedFault } from '../../report/mutants/types.ts'
 import type { RunResult, TestResult } from '../../report/types.ts'
 import type { Mutant } from './plan.ts'
@@ -8,7 +9,7 @@ import type { Mutant } from './plan.ts'
  */
 export function judge({ fault }: Pick<Mutant, 'fault'>, result: RunResult, folder: string): JudgedFault {
   const failed = result.tests.filter(({ status }) => status === 'failed')
-  const caught = bySuite(failed.filter(({ by }) => by === 'assertion' || by === 'wait'))
+  const caught = bySuite(failed.filter(isVerdict))
   const missed = [...new Set(result.tests.map(({ suite }) => suite))].filter((suite) => fault.caughtBy.includes(suite) && !caught.some((one) => one.suite === suite))
   const about = { ...fault, caught, missed, result, folder }
   if (result.outcome === 'stopped') return { ...about, verdict: 'not run', why: 'stopped' }

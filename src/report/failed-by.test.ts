@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { WaitTimeoutError } from '../core/wait.ts'
-import { failedBy } from './vitest-reporter.ts'
+import { failedBy } from './failed-by.ts'
 
 const thrown = async (run: () => unknown): Promise<object> => {
   try {
