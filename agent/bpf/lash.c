@@ -465,15 +465,13 @@ check_ingress(struct __sk_buff *skb, const struct config *config, struct packet 
 	__u32 identity = cb_get(skb, CB_SRC_IDENTITY);
 	int verdict;
 
-	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_RELATED)
+	/* A pod may always reach itself through its service. The flag tells, not LOOPBACK_ADDR: whoever is outside can send from that. */
+	if (!(endpoint->flags & EP_ENFORCE_INGRESS) || identity == HOST_ID || ct == CT_RELATED || cb_get(skb, CB_REV_NAT) & CB_LOOPBACK)
 		return 0;
 #ifndef FAULT_REPLIES_DENIED
 	if (ct == CT_REPLY)
 		return 0;
 #endif
-	/* Only load balancing brings a packet from this address: check_sender refuses it to pods. */
-	if (packet->tuple.saddr == LOOPBACK_ADDR)
-		return 0;
 	verdict = policy_verdict(skb, packet, endpoint->id, 0, identity);
 	if (verdict >= 0)
 		return verdict;

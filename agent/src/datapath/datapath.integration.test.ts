@@ -135,7 +135,19 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
 
   test('a pod reaches itself through its own service', async () => {
     await w.a1.call('upsertService', service(5, '10.96.0.13', 'TCP', [w.client.ip, 8080]))
+    await w.a1.call('setPolicy', 10, { ingress: [], egress: [] })
     expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.13', '80')).toEqual({ reply: 'client 169.254.42.1', from: '10.96.0.13:80' })
+    await w.a1.call('setPolicy', 10, {})
+  })
+
+  test('who sends from the address that it then sees is not the pod itself', async () => {
+    execFileSync('ip', ['-n', w.outside, 'addr', 'add', '169.254.42.1/32', 'dev', 'lo'])
+    await w.a1.call('setPolicy', 11, { ingress: [] })
+    const seen = w.a1.events.length
+    await w.lab.run(w.outside, 'udp', w.near.ip, '8080', '0', '169.254.42.1')
+    expect(await w.a1.event({ type: 'drop', reason: 133, source: 11, srcIdentity: 2 }, seen)).toBeDefined()
+    await w.a1.call('setPolicy', 11, {})
+    execFileSync('ip', ['-n', w.outside, 'addr', 'del', '169.254.42.1/32', 'dev', 'lo'])
   })
 
   test('an ICMP error finds its flow, through a service too', async () => {
