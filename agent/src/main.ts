@@ -14,6 +14,7 @@ async function main(argv: string[]): Promise<void> {
   const log = createLogger({ debug: false })
   if (argv.includes('--version')) { console.log(`Cilium ${version}`); return }
   if (argv.includes('--help') || argv.includes('-h')) { console.log(usage()); return }
+  if (argv.includes('--verifier-stats')) return await printVerifierStats()
   const config = checkedConfig(argv)
   await run(config, createLogger({ debug: isOn(config.debug) }))
 
@@ -41,6 +42,12 @@ async function main(argv: string[]): Promise<void> {
   }
 }
 
+/** A line of JSON a program. */
+async function printVerifierStats(): Promise<void> {
+  const { verifierStats } = await import('./datapath/index.ts')
+  for (const program of verifierStats(['object-file', 'prefilter-object-file'].map((flag) => agentFlags[flag]!.default!))) console.log(JSON.stringify(program))
+}
+
 /** The kernel's error comes before those of the configuration, as Cilium's does: a user with an old kernel should see that line and no other. */
 function checkedConfig(argv: string[]): AgentConfig {
   let config: AgentConfig | undefined
@@ -62,7 +69,7 @@ function warnOfKernel(): void {
 
 function usage(): string {
   const lines = Object.entries(agentFlags).map(([name, { usage, default: value = '' }]) => `      --${name.padEnd(24)} ${usage}${value === '' ? '' : ` (default ${value})`}`)
-  return ['Run the cilium agent', '', 'Usage:', '  cilium-agent [flags]', '', 'Flags:', ...lines].join('\n')
+  return ['Run the cilium agent', '', 'Usage:', '  cilium-agent [flags]', '  cilium-agent --verifier-stats   what the kernel\'s verifier makes of each program, a line of JSON each', '', 'Flags:', ...lines].join('\n')
 }
 
 function fatal(error: unknown): never {

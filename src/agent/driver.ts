@@ -55,6 +55,14 @@ export interface FoundAgent {
   ask?(run: (argv: readonly string[]) => Promise<string | undefined>): Promise<Omit<AgentHandle, 'driver'>>
 }
 
+/** How an agent tells what a kernel's verifier makes of its programs. */
+export interface VerifierStats {
+  /** In the agent's container: prints a line of JSON a program, `{name, instructions, processed}`. */
+  readonly command: readonly string[]
+  /** JSON file with what was counted before: `[instructions, processed]` by release and program. */
+  readonly recorded: string
+}
+
 /**
  * An agent: what there is to know of it that no cluster tells. Applying the manifests, waiting until it is ready, evidence when it is not, and everything after go by
  * the plan (install.ts) and the handle (attach.ts). A file with a driver as its default export is given as `--agent ./my-driver.ts`; docs/agents.md has one.
@@ -69,6 +77,8 @@ export interface AgentDriver {
   readonly options?: Readonly<Record<string, AgentSetting>>
   /** MiB that a machine should have for it; more than the usual is given where the user does not say. */
   readonly memoryMiB?: number
+  /** `npm run bench -- verifier`. */
+  readonly verifier?: VerifierStats
   /** How it refuses a kernel that is too old for it. */
   readonly refusal?: Refusal
   /** How it is found on a cluster where somebody else installed it (`--cluster existing`). Without it, it isn't. */

@@ -1,5 +1,5 @@
 /** The agent under test: how it is installed, and how it is reached. */
-export type { AgentDriver, AgentOptions, AgentSetting, FoundAgent, InstallPlan, SeededFault } from './driver.ts'
+export type { AgentDriver, AgentOptions, AgentSetting, FoundAgent, InstallPlan, SeededFault, VerifierStats } from './driver.ts'
 export { checkAgentOptions, defaultAgent, driverNames, driverSpec, findFault, loadDriver } from './drivers.ts'
 export { findAgent, foundBy } from './find.ts'
 export { installAgent, type StartedAgent } from './install.ts'

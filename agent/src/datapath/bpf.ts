@@ -78,7 +78,7 @@ export function loadProgram(name: string, instructions: Buffer, license: string,
     instructions.copy(code.bytes)
     scratch.bytes.write(`${license}\0`, AREA.value)
     const count = instructions.length / 8
-    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(type, code, count, log), processed: processedIn(logText(log)) }))
+    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(type, code, count, log, atLeast(5, 2) ? LOG_LEVEL.stats : LOG_LEVEL.all), processed: processedIn(logText(log)) }))
       : { fd: load(type, code, count), processed: undefined }
     if (fd < 0) throw refused(name, -fd, type, code, count, logBytes)
     return { fd, processed }
@@ -87,17 +87,25 @@ export function loadProgram(name: string, instructions: Buffer, license: string,
 
 const processedIn = (log: string): number => Number(/processed (\d+) insns/.exec(log)?.[1] ?? 0)
 
+/** Everything, with the counts at its end; or, from 5.2 on, the counts alone. */
+const LOG_LEVEL = { all: 1, stats: 4 } as const
+
+const atLeast = (major: number, minor: number): boolean => {
+  const [runs = 0, runsMinor = 0] = os.release().split('.').map((part) => parseInt(part, 10))
+  return runs > major || (runs === major && runsMinor >= minor)
+}
+
 /** What 4.9 allows at most is 16 MiB. */
 const LOG_SIZE = 8 << 20
 
-function load(type: number, code: Memory, count: number, log?: Memory): number {
+function load(type: number, code: Memory, count: number, log?: Memory, level: number = LOG_LEVEL.all): number {
   return bpf(COMMAND.programLoad, (a) => {
     a.writeUInt32LE(type, 0)
     a.writeUInt32LE(count, 4)
     a.writeBigUInt64LE(code.address, 8)
     a.writeBigUInt64LE(at(AREA.value), 16)
     if (log === undefined) return
-    a.writeUInt32LE(1, 24)
+    a.writeUInt32LE(level, 24)
     a.writeUInt32LE(log.bytes.length, 28)
     a.writeBigUInt64LE(log.address, 32)
   })

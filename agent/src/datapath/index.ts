@@ -17,6 +17,7 @@ import type { DatapathConfig } from './types.ts'
 export { DatapathError, KernelLacks } from './errors.ts'
 export { decodeEvent, type MonitorMessage } from './events.ts'
 export { uninstallDatapath } from './uninstall.ts'
+export { verifierStats } from './verifier.ts'
 
 function readObject(file: string): ElfObject {
   try {
