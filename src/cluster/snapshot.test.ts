@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Context } from '../core/context.ts'
 import { LineProgress } from '../core/progress.ts'
 import { Registry } from '../core/registry.ts'
-import { assertState, beginState } from './snapshot.ts'
+import { assertState, beginState, saveState } from './snapshot.ts'
 import { restoreCluster } from './start.ts'
 
 let dir: string
@@ -22,12 +22,28 @@ beforeEach(() => {
   ctx = { registry: new Registry(), progress: new LineProgress(() => undefined), dir, sockets: dir, cache: dir, signal: new AbortController().signal }
 })
 
-afterEach(() => rmSync(dir, { recursive: true, force: true }))
+afterEach(async () => {
+  await ctx.registry.releaseAll()
+  rmSync(dir, { recursive: true, force: true })
+})
 
 it('begins with what was saved', () => {
   beginState(saved, ctx)
   expect(readFileSync(join(dir, 'etcd/file'), 'utf8')).toBe('etcd')
   expect(readFileSync(join(dir, 'pki/file'), 'utf8')).toBe('pki')
+})
+
+it('keeps the data of etcd where no disk delays it, for as long as the run takes', async () => {
+  beginState(saved, ctx)
+  const memory = realpathSync(join(dir, 'etcd'))
+  expect(memory).toMatch(/^\/dev\/shm\//)
+  expect(lstatSync(join(dir, 'pki')).isSymbolicLink()).toBe(false)
+  writeFileSync(join(memory, 'file'), 'later')
+  const again = join(dir, 'again')
+  saveState(again, ctx)
+  expect(readFileSync(join(again, 'etcd/file'), 'utf8')).toBe('later')
+  await ctx.registry.releaseAll()
+  expect(existsSync(memory)).toBe(false)
 })
 
 it('begins with nothing after a restore that was given up', () => {

@@ -2,8 +2,8 @@
 import { writeSync } from 'node:fs'
 import { basename, relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node'
-import { failedBy, isVerdict } from './failed-by.ts'
+import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node'
+import { failedBy } from './failed-by.ts'
 import type { SuiteMessage, TestResult } from './types.ts'
 
 const tell = (message: SuiteMessage): void => void writeSync(3, `${JSON.stringify(message)}\n`)
@@ -11,12 +11,6 @@ const suiteOf = (module: TestModule): string => basename(module.moduleId).replac
 
 export default class SuiteReporter implements Reporter {
   #errors = 0
-  #vitest: Vitest | undefined
-  #ending = false
-
-  onInit(vitest: Vitest): void {
-    this.#vitest = vitest
-  }
 
   onTestModuleCollected(module: TestModule): void {
     tell({ kind: 'suite', suite: suiteOf(module), tests: [...module.children.allTests()].length })
@@ -24,8 +18,7 @@ export default class SuiteReporter implements Reporter {
 
   onTestCaseResult(test: TestCase): void {
     const { state, errors } = test.result()
-    // What was not begun when the suites were ended has no result.
-    if (state === 'pending' || (this.#ending && state === 'skipped')) return
+    if (state === 'pending') return
     const note = state === 'skipped' ? test.result() : undefined
     const message = errors?.length ? errors.map(messageOf).join('\n\n') : note && 'note' in note ? note.note : undefined
     const location = errors?.map(locationOf).find((found) => found !== undefined)
@@ -42,10 +35,6 @@ export default class SuiteReporter implements Reporter {
     }
     const startedAt = test.diagnostic()?.startTime
     tell({ kind: 'test', result, ...(startedAt === undefined ? {} : { startedAt }) })
-    if (process.env.KERNELBED_BAIL === '1' && !this.#ending && isVerdict(result)) {
-      this.#ending = true
-      void this.#vitest?.cancelCurrentRun('test-failure')
-    }
   }
 
   onTestModuleEnd(module: TestModule): void {

@@ -7,6 +7,7 @@ import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { endOwned, processStartTime } from '../core/owned.ts'
 import { tailOf } from '../core/service.ts'
+import { isVerdict } from '../report/failed-by.ts'
 import type { SuiteMessage, TestResult } from '../report/types.ts'
 import { projectDir } from './places.ts'
 
@@ -43,7 +44,7 @@ export async function runSuites(options: SuitesOptions, ctx: Context): Promise<S
     if (owned) await endOwned(owned, 2000)
   })
   let owned: { kind: 'process'; pid: number; startTime: string; group: boolean } | undefined
-  const child = spawn(process.execPath, args, { cwd: projectDir, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { ...process.env, KERNELBED_RUN: join(ctx.dir, 'run.json'), ...(options.bail ? { KERNELBED_BAIL: '1' } : {}), NO_COLOR: '1' } })
+  const child = spawn(process.execPath, args, { cwd: projectDir, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { ...process.env, KERNELBED_RUN: join(ctx.dir, 'run.json'), NO_COLOR: '1' } })
   if (child.pid !== undefined) claim.hold((owned = { kind: 'process', pid: child.pid, startTime: processStartTime(child.pid) ?? 'gone', group: true }))
   child.stdout?.pipe(log, { end: false })
   child.stderr?.pipe(log, { end: false })
@@ -53,12 +54,19 @@ export async function runSuites(options: SuitesOptions, ctx: Context): Promise<S
   const tests: TestResult[] = []
   const errors: string[] = []
   let end: boolean | undefined
+  let judged = false
   for await (const line of createInterface({ input: child.stdio[3] as Readable })) {
+    if (judged) continue
     const message = JSON.parse(line) as SuiteMessage
     if (message.kind === 'test') {
       const result = message.startedAt === undefined ? message.result : { ...message.result, startMs: Math.max(0, Math.round(message.startedAt - options.began.getTime())) }
       tests.push(result)
       options.onResult(result)
+      // Ended at once, for the test that has begun since may wait for minutes; what it leaves in the cluster stays.
+      if (options.bail && isVerdict(result)) {
+        judged = true
+        stop()
+      }
     } else if (message.kind === 'suite') options.onSuite?.(message.suite, message.tests)
     else if (message.kind === 'error') errors.push(message.message)
     else if (message.kind === 'end') end = message.ok
@@ -67,6 +75,6 @@ export async function runSuites(options: SuitesOptions, ctx: Context): Promise<S
   ctx.signal.removeEventListener('abort', stop)
   log.end()
   await claim.release()
-  if (end === undefined && !ctx.signal.aborted) throw new KernelbedError(`Vitest ended before its tests did (exit code ${code})`, { blame: 'test', details: tailOf(logFile, 30), hint: `its whole output: ${logFile}` })
+  if (end === undefined && !judged && !ctx.signal.aborted) throw new KernelbedError(`Vitest ended before its tests did (exit code ${code})`, { blame: 'test', details: tailOf(logFile, 30), hint: `its whole output: ${logFile}` })
   return { tests, errors, ok: end === true && tests.some((test) => test.status === 'passed') && tests.every((test) => test.status !== 'failed') && errors.length === 0 }
 }
