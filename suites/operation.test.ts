@@ -58,6 +58,18 @@ describe('an endpoint', needs('agent:endpoints', 'agent:config-cli'), () => {
     expect(await cilium('get', id, '-o', 'jsonpath={[0].status.state}')).toBe('ready\n')
     await expect(client1).toReach(a1)
   })
+
+  test('has options of its own', async ({ pods, agent }) => {
+    const { a1, b1 } = pods
+    const endpointConfig = (id: number, ...options: string[]) => agent(a1.node).exec(['endpoint', 'config', String(id), ...options]).then(({ stdout }) => stdout)
+    try {
+      await endpointConfig(a1.endpoint, 'Debug=enable')
+      expect(await endpointConfig(a1.endpoint)).toMatch(/^Debug +(: )?Enabled/m)
+      expect(await endpointConfig(b1.endpoint)).toMatch(/^Debug +(: )?Disabled/m)
+    } finally {
+      await endpointConfig(a1.endpoint, 'Debug=disable')
+    }
+  })
 })
 
 describe('metrics', needs('agent:metrics', 'agent:network-policy', 'agent:monitor', 'node:exec'), () => {

@@ -265,7 +265,36 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.answer('endpoint', 'log', id)).out).toMatch(/OK +ready +Successfully regenerated endpoint program due to requested on the command line/)
     // Its interface is nowhere on this machine.
     expect((await one.answer('endpoint', 'health', id)).out).toBe('Overall Health:   Failure\nBPF Health:       OK\nPolicy Health:    OK\nConnected:        no\n')
-    expect(await one.answer('endpoint', 'config', id, 'Debug=enable')).toMatchObject({ code: 1 })
+  })
+
+  it('change what the monitor is told of one endpoint, over a restart too', async () => {
+    const [first, other] = [...one.kernel.endpoints.values()].map(({ id }) => id) as [number, number]
+    const config = async (id: number) => (await one.answer('endpoint', 'config', String(id))).out
+    expect(await one.answer('endpoint', 'config', String(first), 'Debug=enable', 'TraceNotification=disable')).toEqual({ code: 0, out: `Endpoint ${first} configuration updated successfully\n` })
+    expect(one.kernel.calls.at(-1)).toBe('setDebug true')
+    expect(await config(first)).toMatch(/^Debug +Enabled$[^]*^TraceNotification +Disabled$/m)
+    expect(await config(other)).toMatch(/^Debug +Disabled$[^]*^TraceNotification +Enabled$/m)
+    expect(await one.answer('endpoint', 'config', String(first), 'Debug=disable', 'Conntrack=disable')).toMatchObject({ code: 1, out: expect.stringContaining('Conntrack can\'t be changed while the agent runs; Debug, DropNotification, TraceNotification can') as string })
+    expect(await one.answer('endpoint', 'config', String(first), 'Debug=perhaps')).toMatchObject({ code: 1, out: expect.stringContaining('must be enable or disable') as string })
+    await one.stop()
+    await one.start()
+    expect(one.kernel.calls.findLast((call) => call.startsWith('setDebug'))).toBe('setDebug true')
+    const monitor = one.monitor('-j')
+    try {
+      await eventually(() => expect(monitor.lines()[0]).toMatch(/^Listening/))
+      const [debug, trace] = [2, 4]
+      for (const [type, length] of [[debug, 20], [trace, 32]] as const) for (const source of [first, other]) {
+        const data = Buffer.alloc(length)
+        data.set([type, 1]); data.writeUInt16LE(source, 2)
+        one.datapath().emit({ cpu: 0, data })
+      }
+      one.datapath().emit({ cpu: 0, lost: 3 })
+      await eventually(() => expect(monitor.lines()).toContain('CPU 00: Lost 3 events'))
+      const told = monitor.lines().filter((line) => line.startsWith('{"')).map((line) => JSON.parse(line) as { type: string; source?: number })
+      expect(told.filter(({ type }) => type === 'debug' || type === 'trace').map(({ type, source }) => [type, source])).toEqual([['debug', undefined], ['trace', other]]) // JSON of debug events names no endpoint: one came of two.
+    } finally { monitor.stop() }
+    await one.answer('endpoint', 'config', String(first), 'Debug=disable', 'TraceNotification=enable')
+    expect(one.kernel.calls.at(-1)).toBe('setDebug false')
   })
 
   it('gather all of it for a bug report, with what is wrong where there is no agent', async () => {

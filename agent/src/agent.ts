@@ -20,6 +20,7 @@ import type { KubeClient } from './k8s/client.ts'
 import { EtcdState, openEtcd, type Etcd } from './kvstore/state.ts'
 import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
+import { MonitorOptions } from './monitor/options.ts'
 import { createOperation } from './operation.ts'
 import { L7Proxy } from './proxy/proxy.ts'
 import { NamePoller, systemResolver } from './policy/names.ts'
@@ -52,7 +53,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu, tunnel: config.tunnel, podCIDR6: self.ipv6?.podCIDR ?? 'none' })
 
   const ipam = new IPAM(self.podCIDR)
-  const monitor = new MonitorHub(datapath)
+  const monitor: MonitorHub = new MonitorHub(datapath, (event) => options.wants(event))
   const cidrs = new CIDRIdentities(datapath.listCIDRs())
   const proxy: L7Proxy = new L7Proxy({
     transport: datapath, log: log.subsys('proxy'), record: (record) => monitor.l7Event(record),
@@ -61,6 +62,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   })
   const endpoints: EndpointManager = new EndpointManager({ datapath, ipam, self, state: new StateDir(config['state-dir'], log), log: log.subsys('endpoint'), proxy })
   endpoints.restore()
+  const options = new MonitorOptions({ debug: isOn(config.debug), setDebug: (on) => datapath.setDebug(on), logDebug: (on) => log.setDebug(on), endpoints })
 
   endpoints.onChange(() => monitor.interfacesChanged())
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
@@ -86,7 +88,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, debug: operation.debug,
+    config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),

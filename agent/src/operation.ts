@@ -4,7 +4,7 @@ import { listenAt } from './api/http.ts'
 import { firstAddress } from './cluster/cidr.ts'
 import { internalIP } from './cluster/node.ts'
 import type { Stores } from './cluster/stores.ts'
-import { isOn, type AgentConfig } from './config/agent.ts'
+import type { AgentConfig } from './config/agent.ts'
 import type { Datapath } from './datapath/types.ts'
 import type { EndpointManager } from './endpoint/manager.ts'
 import { healthResponder, HealthProber, type ProbeTarget } from './health/prober.ts'
@@ -25,7 +25,6 @@ export interface Operation {
   /** All of the agent's, with those that were given. */
   controllers: Controller[]
   health: HealthProber; metrics: Metrics; prefilter: Prefilter
-  debug: { get: () => boolean; set: (on: boolean) => void }
   /** Denies again what was denied before. */
   restore: () => Promise<void>
   /** Looks, probes and serves from now on. */
@@ -47,7 +46,6 @@ export function createOperation({ config, nodeName, stores, endpoints, policies,
   const metrics = new Metrics({ datapath, endpoints, policies, controllers: all, health: () => health.last })
   const timers: NodeJS.Timeout[] = []
   const servers: http.Server[] = []
-  let debug = isOn(config.debug)
 
   const every = (seconds: number, controller: Controller): void => void timers.push(setInterval(() => controller.trigger(), seconds * 1000))
   const start = async (): Promise<void> => {
@@ -61,7 +59,6 @@ export function createOperation({ config, nodeName, stores, endpoints, policies,
   }
   return {
     controllers: all, health, metrics, prefilter, start, restore: () => prefilterSync.settle(),
-    debug: { get: () => debug, set: (on) => { debug = on; log.setDebug(on); datapath.setDebug(on) } },
     stop: () => {
       for (const timer of timers) clearInterval(timer)
       for (const server of servers) { server.close(); server.closeAllConnections() }

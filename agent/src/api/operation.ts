@@ -10,6 +10,7 @@ import type { HealthProber } from '../health/prober.ts'
 import { messageOf } from '../log.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { MonitorHub } from '../monitor/hub.ts'
+import { monitorOptions, type EndpointOptions, type MonitorOption, type MonitorOptions } from '../monitor/options.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
 import type { Prefilter } from '../prefilter/prefilter.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
@@ -21,7 +22,7 @@ export interface OperationDeps {
   config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; policies: PolicyRepository; monitor: MonitorHub; health: HealthProber; metrics: Metrics; prefilter: Prefilter
   enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
   /** What can be changed while the agent runs. */
-  debug: { get: () => boolean; set: (on: boolean) => void }
+  options: MonitorOptions
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -50,7 +51,8 @@ export function operationRoutes(deps: OperationDeps): Routes {
     'GET /v1/config': () => ok(configModel(deps)),
     'PATCH /v1/config': async ({ body }) => { change(deps, await body()); return ok(configModel(deps)) },
     'GET /v1/endpoint/*/healthz': ({ parameters: [id] }) => ok(endpointHealth(deps, endpoint(id))),
-    'GET /v1/endpoint/*/config': ({ parameters: [id] }) => { endpoint(id); return ok({ realized: { options: datapathOptions(deps) } }) },
+    'GET /v1/endpoint/*/config': ({ parameters: [id] }) => ok({ realized: { options: datapathOptions(deps.options.of(endpoint(id))) } }),
+    'PATCH /v1/endpoint/*/config': async ({ parameters: [id], body }) => { changeEndpoint(deps, endpoint(id), await body()); return ok(null) },
     'POST /v1/endpoint/*/regenerate': ({ parameters: [id] }) => {
       const found = endpoint(id)
       endpoints.regenerate(found, 'requested on the command line')
@@ -83,40 +85,45 @@ function endpointHealth({ datapath, policies }: OperationDeps, { id, record, pol
 }
 
 const enabled = (on: boolean): string => (on ? 'Enabled' : 'Disabled')
-const datapathOptions = ({ debug }: OperationDeps): Record<string, string> => ({
-  Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', Debug: enabled(debug.get()), DropNotification: 'Enabled', MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled', TraceNotification: 'Enabled',
+const datapathOptions = (own: Record<MonitorOption, boolean>): Record<string, string> => ({
+  Conntrack: 'Enabled', ConntrackAccounting: 'Enabled', ConntrackLocal: 'Disabled', Debug: enabled(own.Debug), DropNotification: enabled(own.DropNotification), MonitorAggregationLevel: 'None', PolicyTracing: 'Disabled',
+  TraceNotification: enabled(own.TraceNotification),
 })
 
 function configModel(deps: OperationDeps): ConfigModel {
   const { config, enforcement } = deps
   return {
     immutable: Object.fromEntries(Object.entries(config).map(([name, value]) => [name, String(value)])),
-    realized: { options: datapathOptions(deps), 'policy-enforcement': enforcement.get() },
+    realized: { options: datapathOptions(deps.options.node()), 'policy-enforcement': enforcement.get() },
     'k8s-configuration': '', 'k8s-endpoint': `https://${config['k8s-api-host']}:${config['k8s-api-port']}`, nodeMonitor: { npages: config['monitor-num-pages'] },
   }
 }
 
-const options = z.record(z.string(), z.string())
+const given = z.record(z.string(), z.string())
 const onOff: Readonly<Record<string, boolean>> = { enable: true, enabled: true, true: true, on: true, disable: false, disabled: false, false: false, off: false }
 
 /** All or nothing: a request with one bad option changes none. */
-function change(deps: OperationDeps, body: unknown): void {
-  const { enforcement, debug } = deps
-  const parsed = options.safeParse(body ?? {})
-  if (!parsed.success) throw new ApiError(400, 'options must be an object of strings')
-  const changes = Object.entries(parsed.data).map(([name, value]): (() => void) => {
-    if (name === 'PolicyEnforcement') {
-      if (value !== 'default' && value !== 'always' && value !== 'never') throw new ApiError(400, `PolicyEnforcement=${JSON.stringify(value)}: must be default, always or never`)
-      return () => enforcement.set(value)
-    }
-    if (name === 'Debug') {
-      const on = onOff[value.toLowerCase()]
-      if (on === undefined) throw new ApiError(400, `Debug=${JSON.stringify(value)}: must be enable or disable`)
-      return () => debug.set(on)
-    }
-    const known = Object.keys(datapathOptions(deps))
-    throw new ApiError(400, known.includes(name) ? `${name} can't be changed while the agent runs; Debug and PolicyEnforcement can` : `unknown option ${JSON.stringify(name)}${didYouMean(name, [...known, 'PolicyEnforcement'])}`)
-  })
+function change({ enforcement, options }: OperationDeps, body: unknown): void {
+  const { PolicyEnforcement: mode, ...rest } = bodyAs(given, body ?? {})
+  if (mode !== undefined && mode !== 'default' && mode !== 'always' && mode !== 'never') throw new ApiError(400, `PolicyEnforcement=${JSON.stringify(mode)}: must be default, always or never`)
+  const switched = switches(rest, ['PolicyEnforcement'])
   if (hasFault('config-not-applied')) return
-  for (const apply of changes) apply()
+  if (mode !== undefined) enforcement.set(mode)
+  options.setNode(switched)
+}
+
+function changeEndpoint({ options }: OperationDeps, endpoint: Endpoint, body: unknown): void {
+  const switched = switches(bodyAs(given, body ?? {}))
+  if (!hasFault('config-not-applied')) options.setEndpoint(endpoint, switched)
+}
+
+/** Options that are on or off. `others`: what else may be changed there. */
+function switches(asked: Readonly<Record<string, string>>, others: readonly string[] = []): EndpointOptions {
+  const known = Object.keys(datapathOptions({ Debug: false, DropNotification: false, TraceNotification: false }))
+  return Object.fromEntries(Object.entries(asked).map(([name, value]) => {
+    if (!monitorOptions.some((each) => each === name)) throw new ApiError(400, known.includes(name) ? `${name} can't be changed while the agent runs; ${[...monitorOptions, ...others].join(', ')} can` : `unknown option ${JSON.stringify(name)}${didYouMean(name, [...known, ...others])}`)
+    const on = onOff[value.toLowerCase()]
+    if (on === undefined) throw new ApiError(400, `${name}=${JSON.stringify(value)}: must be enable or disable`)
+    return [name, on]
+  }))
 }

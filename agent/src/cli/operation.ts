@@ -37,8 +37,12 @@ export const endpointOperation: Record<string, Action> = {
   config: {
     short: 'View & modify endpoint configuration', usage: '<endpoint id> [<option>=(enable|disable) ...]', args: { min: 1, max: 16 }, flags: outputFlags,
     run: async (parsed) => {
+      if (parsed.args.length > 1) {
+        const options = optionsOf(parsed.args.slice(1))
+        await ask(`Cannot update endpoint ${parsed.args[0]}`, () => call('PATCH', pathOf(parsed, 'config'), options))
+        return `Endpoint ${parsed.args[0]} configuration updated successfully\n`
+      }
       const model = await fetch<{ realized: { options: Record<string, string> } }>(pathOf(parsed, 'config'), `Cannot get configuration of endpoint ${parsed.args[0]}`)
-      if (parsed.args.length > 1) throw new CommandError(`Cannot change ${Object.keys(optionsOf(parsed.args.slice(1))).join(', ')} of one endpoint: options are those of the node, see cilium config`)
       return render(parsed, model, ({ realized }) => optionLines(Object.entries(realized.options)))
     },
   },

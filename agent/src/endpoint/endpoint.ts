@@ -1,5 +1,6 @@
 import type { EndpointLink } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
+import type { EndpointOptions } from '../monitor/options.ts'
 import type { ResolvedPolicy } from '../policy/resolve.ts'
 
 export type EndpointState = 'creating' | 'waiting-for-identity' | 'waiting-to-regenerate' | 'regenerating' | 'ready' | 'restoring' | 'disconnecting'
@@ -12,6 +13,8 @@ export interface EndpointRecord {
   labels: Labels; identity: number
   /** Ports its containers name, `http/TCP` → 8080. */
   namedPorts: Record<string, number>
+  /** Those that it has otherwise than its node. */
+  options?: EndpointOptions | undefined
 }
 
 const historyLength = 64

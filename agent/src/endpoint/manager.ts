@@ -4,6 +4,7 @@ import type { LocalNode } from '../cluster/node.ts'
 import type { Datapath, PolicyAllow } from '../datapath/types.ts'
 import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
+import type { EndpointOptions } from '../monitor/options.ts'
 import { reserved } from '../identity/reserved.ts'
 import { messageOf, type Logger } from '../log.ts'
 import type { ResolvedPolicy } from '../policy/resolve.ts'
@@ -101,6 +102,11 @@ export class EndpointManager {
     endpoint.enter(endpoint.state, 'Set identity for this endpoint')
     this.#log.info('Identity of endpoint changed', { endpointID: endpoint.id, identity, identityLabels: labels.join(',') })
     this.#changed()
+  }
+
+  setOptions(endpoint: Endpoint, options: EndpointOptions): void {
+    endpoint.record = { ...endpoint.record, options: { ...endpoint.record.options, ...options } }
+    this.#state.save(endpoint.record)
   }
 
   setPod(endpoint: Endpoint, pod: { uid?: string | undefined; namedPorts: Record<string, number> }): void {

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { replaceFile } from '../files.ts'
 import { messageOf, type Logger } from '../log.ts'
+import { monitorOptions } from '../monitor/options.ts'
 import type { EndpointRecord } from './endpoint.ts'
 
 const schema = z.object({
   id: z.int(), containerId: z.string(), netns: z.string(), containerInterface: z.string(), hostInterface: z.string(), ipv4: z.string(), ipv6: z.optional(z.string()),
   pod: z.object({ namespace: z.string(), name: z.string(), uid: z.optional(z.string()) }),
   labels: z.array(z.string()), identity: z.int(), namedPorts: z.record(z.string(), z.int()),
+  options: z.optional(z.partialRecord(z.enum(monitorOptions), z.boolean())),
 })
 
 /** `DIR/<id>/ep.json` for every endpoint, as Cilium lays it out. */

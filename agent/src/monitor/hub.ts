@@ -14,11 +14,12 @@ export class MonitorHub {
   readonly #unsubscribe: () => void
   #lost = 0
 
-  constructor(datapath: Datapath) {
+  /** `wants`: which of the datapath's events are told. */
+  constructor(datapath: Datapath, wants: (event: Buffer) => boolean = () => true) {
     this.#ring = datapath.ring
     this.#unsubscribe = datapath.onEvent((event) => {
       if ('lost' in event) { this.#lost += event.lost; this.#send({ kind: 'lost', ...event }) }
-      else this.#send({ kind: 'sample', ...event })
+      else if (this.#clients.size > 0 && wants(event.data)) this.#send({ kind: 'sample', ...event })
     })
   }
 
