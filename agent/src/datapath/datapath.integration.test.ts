@@ -511,7 +511,7 @@ describe.skipIf(process.getuid?.() !== 0)('seeded faults', { timeout: 120_000 },
   async function symptoms({ lab, n1, a1, a2, client, near, far, outside }: World): Promise<Record<string, unknown>> {
     const vip = '10.96.0.10', backends = [near, far].map(({ ip }) => ({ ip, port: 8080 }))
     const reaches = async (netns: string, ip: string, port = '8080'): Promise<boolean> => (await lab.run(netns, 'tcp', ip, port)).reply !== undefined
-    const answering = async (ip: string): Promise<number> => new Set((await Promise.all(Array.from({ length: 8 }, () => lab.run(client.netns, 'tcp', ip, '80')))).flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size
+    const answering = async (ip: string): Promise<number> => new Set((await Promise.all(Array.from({ length: 20 }, () => lab.run(client.netns, 'tcp', ip, '80')))).flatMap(({ reply }) => reply?.split(' ')[0] ?? [])).size
     await a1.call('upsertService', { id: 1, frontend: { ip: vip, port: 80, protocol: 'TCP' }, backends })
     await a1.call('upsertService', { id: 2, frontend: { ip: '10.96.0.11', port: 80, protocol: 'TCP' }, backends, affinity: 600 })
     await a1.call('upsertService', { id: 3, frontend: { ip: n1.config.nodeIPv4, port: 30080, protocol: 'TCP' }, backends: backends.slice(1) })
