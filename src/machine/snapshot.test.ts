@@ -2,20 +2,31 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { assertWhole } from './snapshot.ts'
+import { assertSums, assertWhole, sums } from './snapshot.ts'
 
 let dir: string
 
-beforeEach(() => {
+const { signal } = new AbortController()
+
+beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'kb-saved-'))
   writeFileSync(join(dir, 'state'), Buffer.alloc(4096))
-  writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: 'node1', files: { state: 4096 } }))
+  writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: 'node1', files: await sums(dir, ['state'], { signal }) }))
 })
 
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
-it('takes a saved machine whose files are as long as they were', () => {
+it('takes a saved machine whose files are as they were', async () => {
   expect(() => assertWhole(dir)).not.toThrow()
+  await expect(assertSums(dir, { signal })).resolves.toBeUndefined()
+})
+
+it('refuses one whose memory is as long as it was, but another', async () => {
+  const state = Buffer.alloc(4096)
+  state[2000] = 1
+  writeFileSync(join(dir, 'state'), state)
+  expect(() => assertWhole(dir)).not.toThrow()
+  await expect(assertSums(dir, { signal })).rejects.toThrow(/state has other content than it was saved with/)
 })
 
 it.each<[string, () => void, RegExp]>([

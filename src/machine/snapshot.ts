@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { runCommand } from '../core/command.ts'
 import type { Context } from '../core/context.ts'
 import { KernelbedError } from '../core/errors.ts'
 import { moveFile } from '../core/move-file.ts'
@@ -17,8 +18,8 @@ import { SshSession } from './ssh-session.ts'
 import { overlays } from './storage.ts'
 import type { Accel, Machine, MachineHandle, MachineSpec, StartedMachine } from './types.ts'
 
-/** A saved machine: a folder with its memory and devices (`state`), disks' overlays, console, and `machine.json`. */
-const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), z.number()) })
+/** A saved machine: a folder with its memory and devices (`state`), disks' overlays, console, and `machine.json`, which has each file's bytes and checksum (CRC of POSIX cksum). */
+const manifestSchema = z.object({ name: z.string(), files: z.record(z.string(), z.object({ bytes: z.number(), sum: z.number() })) })
 
 /**
  * Signals every process of the machine but init, SSH's and this shell. Threads of the kernel have no program.
@@ -50,7 +51,7 @@ export async function saveMachine(machine: StartedMachine, dir: string, ctx: Con
   for (const name of ['root.qcow2', 'images.qcow2']) if (existsSync(join(from, name))) await moveFile(join(from, name), join(dir, name), ctx)
   copyFileSync(handle.consoleFile, join(dir, 'console.log'))
   copyFileSync(join(ctx.dir, 'ssh', 'id_ed25519'), join(dir, 'id_ed25519'))
-  const files = Object.fromEntries(['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))).map((name) => [name, statSync(join(dir, name)).size]))
+  const files = await sums(dir, ['state', 'root.qcow2', 'images.qcow2', 'id_ed25519'].filter((name) => existsSync(join(dir, name))), ctx)
   writeFileSync(join(dir, 'machine.json'), JSON.stringify({ name: handle.name, files }))
 }
 
@@ -59,11 +60,32 @@ export async function thawMachine(machine: Machine, ctx: Context): Promise<void>
   await machine.exec(`date -u -s @${(Date.now() / 1000).toFixed(3)} > /dev/null\n${signalProcesses('CONT')}`, { signal: ctx.signal })
 }
 
-/** Throws when a file of a saved machine is missing or has another length than it was saved with. */
-export function assertWhole(dir: string): void {
+/** Bytes and checksums by name. */
+export async function sums(dir: string, names: readonly string[], { signal }: Pick<Context, 'signal'>): Promise<z.infer<typeof manifestSchema>['files']> {
+  const { stdout } = await runCommand('cksum', names, { cwd: dir, signal })
+  return Object.fromEntries(stdout.trim().split('\n').map((line) => {
+    const [sum, bytes, name = ''] = line.split(' ')
+    return [name, { bytes: Number(bytes), sum: Number(sum) }]
+  }))
+}
+
+function filesOf(dir: string): z.infer<typeof manifestSchema>['files'] {
   const manifest = manifestSchema.safeParse(readJson(join(dir, 'machine.json')))
   if (!manifest.success) throw new KernelbedError(`${join(dir, 'machine.json')} is missing or damaged`, { blame: 'host' })
-  for (const [name, size] of Object.entries(manifest.data.files)) {
+  return manifest.data.files
+}
+
+/** Throws when a file of a saved machine has other content than it was saved with. */
+export async function assertSums(dir: string, ctx: Pick<Context, 'signal'>): Promise<void> {
+  const saved = filesOf(dir)
+  for (const [name, { sum }] of Object.entries(await sums(dir, Object.keys(saved), ctx))) {
+    if (sum !== saved[name]?.sum) throw new KernelbedError(`${join(dir, name)} has other content than it was saved with`, { blame: 'host' })
+  }
+}
+
+/** Throws when a file of a saved machine is missing or has another length than it was saved with. */
+export function assertWhole(dir: string): void {
+  for (const [name, { bytes: size }] of Object.entries(filesOf(dir))) {
     const now = statSync(join(dir, name), { throwIfNoEntry: false })?.size
     if (now !== size) throw new KernelbedError(`${join(dir, name)} ${now === undefined ? 'is missing' : `has ${now} bytes, not the ${size} it was saved with`}`, { blame: 'host' })
   }
@@ -78,7 +100,7 @@ function readJson(file: string): unknown {
 }
 
 /**
- * Starts a machine from a saved one (assertWhole), which stays as it is. The guest gets randomness of its own and the run's SSH key, and connections of its earlier life are closed. All that ran there but SSH
+ * Starts a machine from a saved one (assertWhole), whose files must be as they were saved, and stay so. The guest gets randomness of its own and the run's SSH key, and connections of its earlier life are closed. All that ran there but SSH
  * stands still until thawMachine. Throws KernelbedError when anything of it fails.
  */
 export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: string, ctx: Context): Promise<StartedMachine> {
@@ -96,7 +118,8 @@ export async function restoreMachine(spec: MachineSpec, accel: Accel, saved: str
     step.update('memory')
     const qmp = await openQmp(plan.qmp, () => service.assertAlive(), ctx.signal)
     try {
-      await loadState(qmp, `cat < ${shellQuote(join(saved, 'state'))}`, ctx.signal)
+      // What is read once for its checksum is in memory for QEMU, and the other way round.
+      await Promise.all([loadState(qmp, `cat < ${shellQuote(join(saved, 'state'))}`, ctx.signal), assertSums(saved, ctx)])
       await qmp.execute('cont')
     } finally {
       qmp.close()
