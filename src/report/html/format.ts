@@ -35,6 +35,12 @@ export function moment(iso: string): string {
 
 export const grouped = (n: number): string => n.toLocaleString('en-US')
 
+/** `28 s`, `1:05`. */
+export const shortDuration = (ms: number): string => {
+  const all = Math.round(ms / 1000)
+  return all < 60 ? `${all} s` : `${Math.floor(all / 60)}:${String(all % 60).padStart(2, '0')}`
+}
+
 /** `1 run`, `3 runs`. */
 export const plural = (n: number, noun: string): string => `${grouped(n)} ${noun}${n === 1 ? '' : 's'}`
 

@@ -16,7 +16,7 @@ export function timeline(run: ReportCell): Markup {
   return html`<h3>Timeline</h3><div class="timeline" role="group" aria-label="Timeline">
 <div class="trow axis" aria-hidden="true"><span></span><span class="track">${ticks.map((at) => html`<span class="tick" style="left:${percent(at, total)}"><span>${tickLabel(at)}</span></span>`)}</span><span></span></div>
 ${rows.map((row) => rowsHtml(row, total, ticks))}</div>
-${run.result.tests.some((test) => test.startMs === undefined) && html`<p class="hint">Of these tests only the length was recorded: they are drawn one after the other.</p>`}`
+${run.result.tests.some((test) => test.startMs === undefined && test.status !== 'skipped') && html`<p class="hint">Of these tests only the length was recorded: they are drawn one after the other.</p>`}`
 }
 
 function rowsHtml(row: Row, total: number, ticks: readonly number[]): Markup {
