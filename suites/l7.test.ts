@@ -60,8 +60,8 @@ describe('the Star Wars demo', needs('agent:cilium-network-policy', 'agent:http-
     const { deathstar, deathstars, tiefighter } = starwars
     const policy = await policies.cilium('rule1', starwars.policy('l3-l4-l7'), deathstars)
     await expect.poll(async () => (await Promise.all(deathstars.map(({ ip }) => tiefighter.request(ip, exhaust)))).map(({ reply }) => reply), { timeout: 30_000 }).toEqual([refused.reply, refused.reply])
-    // Longer than the agents take to follow: twenty seconds, to which the last requests belong.
-    const visit = tiefighter.request(deathstar.ip, { ...exhaust, times: 100, pauseMs: 200, timeoutMs: 120_000 })
+    // Longer than the agents take to follow.
+    const visit = tiefighter.request(deathstar.ip, { ...exhaust, times: 400, pauseMs: 200, until: 200, timeoutMs: 120_000 })
     // It was sent before these are.
     for (const { ip } of deathstars) expect(await tiefighter.request(ip, exhaust)).toMatchObject(refused)
     await policy.change({
