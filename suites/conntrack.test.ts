@@ -12,7 +12,7 @@ describe('fragments', needs('agent:drops-fragments', 'agent:monitor', 'node:exec
     const ping = (ip: string, size: number) => node.exec(`ping -n -c 1 -W 2 -s ${size} ${ip}`, { allowFailure: true }).then(({ exitCode }) => exitCode)
     for (const pod of [a1, a2]) expect.soft(await ping(pod.ip, 1000)).toBe(0)
     const window = await monitor.during(async () => {
-      for (const pod of [a1, a2]) expect.soft(await ping(pod.ip, 4000)).not.toBe(0)
+      for (const exitCode of await Promise.all([a1, a2].map(({ ip }) => ping(ip, 4000)))) expect.soft(exitCode).not.toBe(0)
     })
     for (const pod of [a1, a2]) {
       expect.soft(window).toContainDrop({ reason: FRAGMENT, to: pod.ip, node: node.name })
