@@ -15,7 +15,7 @@ export const thisHost = (): Host => ({ cores: availableParallelism(), memoryMiB:
 /** Memory that one cell takes, in MiB. */
 export const cellMemoryMiB = (nodes: number, memoryMiB: number): number => nodes * memoryMiB + BESIDE_MACHINES_MIB
 
-/** How many cells run side by side unless `--jobs` says otherwise: two cores each, and no more than the free memory holds; at least one. */
+/** How many cells run side by side unless `--jobs` says otherwise: one for each core, for half of a cell's time is waiting, and no more than the free memory holds; at least one. */
 export function defaultJobs(cells: number, machines: { readonly nodes: number; readonly memoryMiB: number }, host: Host): number {
-  return Math.max(1, Math.min(cells, Math.floor(host.cores / 2), Math.floor(host.memoryMiB / cellMemoryMiB(machines.nodes, machines.memoryMiB))))
+  return Math.max(1, Math.min(cells, host.cores, Math.floor(host.memoryMiB / cellMemoryMiB(machines.nodes, machines.memoryMiB))))
 }

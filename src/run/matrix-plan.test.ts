@@ -54,8 +54,8 @@ test('folders: names become safe, and differ where names do', () => {
 })
 
 test.each([
-  [{ cores: 2, memoryMiB: 18_000 }, 1],
-  [{ cores: 8, memoryMiB: 64_000 }, 4],
+  [{ cores: 2, memoryMiB: 18_000 }, 2],
+  [{ cores: 8, memoryMiB: 64_000 }, 8],
   [{ cores: 64, memoryMiB: 10_000 }, 2],
   [{ cores: 64, memoryMiB: 1_000_000 }, 11],
   [{ cores: 1, memoryMiB: 500 }, 1],
