@@ -31,7 +31,7 @@ export const lash: AgentDriver = {
     kvstore: { description: 'where identities and addresses of pods are kept', values: ['etcd', 'kubernetes'] },
     'enable-ipv6': { description: 'IPv6 addresses for pods too; auto: where the kernel has IPv6', values: ['auto', 'true', 'false'] },
   },
-  verifier: { command: ['cilium-agent', '--verifier-stats'], recorded: join(source, 'verifier.json') },
+  verifier: { command: ['cilium-agent', '--verifier-stats'], recorded: join(import.meta.dirname, '../../docs/verifier.json') },
   refusal: {
     fatal: /^level=fatal msg="kernel version: NOT OK: minimal supported kernel version is >= (?<minimal>[\d.]+); kernel version that is running is: (?<running>[\d.]+)"/,
     minimal: '4.8.0',
