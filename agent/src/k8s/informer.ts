@@ -8,6 +8,8 @@ export interface Source { path: string; older?: string; fieldSelector?: string }
 interface WatchEvent<T> { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string } }
 
 const watchSeconds = 290
+/** A server says each minute how far a watch is (bookmarks); one that does not has lost it. */
+const silenceMs = 100_000
 const backoff = { first: 200, most: 10_000 }
 /** Until a server is asked again for what it doesn't have. */
 const absentMs = 60_000
@@ -104,7 +106,7 @@ export class Informer<T extends KubeObject> {
       if (event.type === 'BOOKMARK') return
       const changed = event.type === 'DELETED' ? this.#items.delete(keyOf(event.object)) : this.#put(event.object)
       if (changed) this.#notify()
-    }, { signal: this.#stop.signal, silenceMs: (watchSeconds + 30) * 1000, onOpen }).catch((error: unknown) => { throw unwrap(error) })
+    }, { signal: this.#stop.signal, silenceMs, onOpen }).catch((error: unknown) => { throw unwrap(error) })
     return version
   }
 
