@@ -4,7 +4,7 @@ import { codeOf, explainApi, type ClusterAccess } from './access.ts'
 
 /** Removes a Job and its pod; resolves when the cluster has neither. Nothing there is a success. Throws KernelbedError when they are still there after a minute. */
 export async function removeJob({ batch, core, namespace, server }: ClusterAccess, name: string): Promise<void> {
-  await waitFor({ name: `Job ${namespace}/${name} and its pod to be gone`, timeoutMs: 60_000, intervalMs: 500, blame: 'cluster', hint: `kubectl delete job -n ${namespace} ${name}` }, async () => {
+  await waitFor({ name: `Job ${namespace}/${name} and its pod to be gone`, timeoutMs: 180_000, intervalMs: 500, blame: 'cluster', hint: `kubectl delete job -n ${namespace} ${name}` }, async () => {
     try {
       await batch.deleteNamespacedJob({ name, namespace, propagationPolicy: 'Background' })
     } catch (error) {
