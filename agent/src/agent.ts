@@ -29,6 +29,7 @@ import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
 import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
+import { frontendKey } from './service/translate.ts'
 import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 import { KubernetesState } from './shared/kubernetes.ts'
 import type { SharedState } from './shared/state.ts'
@@ -71,7 +72,8 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const names = new NamePoller({ resolve: systemResolver, changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
   const shared = sharedState(etcd, { config, client, stores, self, endpoints, log: log.subsys('identity') })
   let mode: EnforcementMode = config['enable-policy']
-  const sync: SyncDeps = { self, stores, datapath, endpoints, shared, cidrs, policies, manual, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
+  const services = new Map(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
+  const sync: SyncDeps = { self, stores, datapath, endpoints, shared, cidrs, policies, manual, services, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
   await waitForStores(stores, etcd, log)
   removeOrphans(stores, endpoints)
@@ -88,7 +90,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
-    config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
+    config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { answer, runsInAgent } from '../cli/answer.ts'
 import { withSocket } from '../cli/client.ts'
+import type { ServiceSpec } from '../datapath/types.ts'
 import type { CNIHandler } from '../endpoint/cni.ts'
 import type { CIDRIdentities } from '../identity/cidr.ts'
 import { labelsHash, parseLabel, type Labels } from '../identity/labels.ts'
@@ -24,7 +25,7 @@ export interface ApiDeps extends OperationDeps {
   /** Where one is used. */
   kvstore: Kvstore | undefined
   /** Resolves when every endpoint has the present rules. */
-  policyChanged: () => Promise<void>; manual: ManualServices; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
+  policyChanged: () => Promise<void>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
   proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
@@ -60,21 +61,21 @@ export function createRoutes(deps: ApiDeps): Routes {
       if (labels === undefined) throw new ApiError(404, `identity ${id} not found`)
       return ok(identity(Number(id), labels))
     },
-    'GET /v1/service': () => ok(datapath.listServices().sort((a, b) => a.id - b.id).map(serviceModel)),
+    'GET /v1/service': () => ok(deps.services().sort((a, b) => a.id - b.id).map(serviceModel)),
     'GET /v1/service/*': ({ parameters: [id = ''] }) => {
-      const service = datapath.listServices().find((it) => it.id === Number(id))
+      const service = deps.services().find((it) => it.id === Number(id))
       if (service === undefined) throw new ApiError(404, `service ${id} not found`)
       return ok(serviceModel(service))
     },
     'PUT /v1/service/*': async ({ parameters: [id = ''], body }) => {
       const model = asked((it) => serviceRequest.parse(it), await body())
       const spec = { id: Number(id), frontend: model['frontend-address'], backends: model['backend-addresses'], ...(model.affinity === undefined ? {} : { affinity: model.affinity }) }
-      const answer = asked((it) => deps.manual.set(it, datapath.listServices()), spec)
+      const answer = asked((it) => deps.manual.set(it, deps.services()), spec)
       await deps.servicesChanged()
       return ok(answer)
     },
     'DELETE /v1/service/*': async ({ parameters: [id = ''] }) => {
-      const there = datapath.listServices().some((it) => it.id === Number(id))
+      const there = deps.services().some((it) => it.id === Number(id))
       if (!deps.manual.delete(Number(id))) throw new ApiError(there ? 403 : 404, there ? `service ${id} is of Kubernetes: delete it there` : `service ${id} not found`)
       await deps.servicesChanged()
       return ok(null)

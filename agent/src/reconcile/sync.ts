@@ -19,13 +19,13 @@ import { podKey } from '../endpoint/endpoint.ts'
 import type { ManualServices } from '../service/manual.ts'
 import type { SharedState } from '../shared/state.ts'
 import { serviceAddresses } from '../service/reference.ts'
-import { desiredServices, frontendKey, ServiceIds } from '../service/translate.ts'
+import { desiredServices, ServiceIds } from '../service/translate.ts'
 import { Controller } from './controller.ts'
 import { applyDiff } from './diff.ts'
 
 export interface SyncDeps {
   self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; shared: SharedState; cidrs: CIDRIdentities; policies: PolicyRepository
-  manual: ManualServices; names: NamePoller; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
+  manual: ManualServices; /** What the datapath has, by frontend. */ services: Map<string, ServiceSpec>; names: NamePoller; monitor: MonitorHub; client: KubeClient; log: Logger; enforcement: () => EnforcementMode
 }
 export interface Controllers { ipcache: Controller; tunnels: Controller; services: Controller; identities: Controller; policy: Controller; publish: Controller; policyStatus: Controller }
 
@@ -78,8 +78,7 @@ function tunnelSync({ self, stores, datapath }: SyncDeps): () => void {
   }
 }
 
-function serviceSync({ self, stores, datapath, manual }: SyncDeps): () => void {
-  const have = new Map<string, ServiceSpec>(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
+function serviceSync({ self, stores, datapath, manual, services: have }: SyncDeps): () => void {
   const ids = new ServiceIds([...have].map(([key, { id }]) => [key, id]))
   return () => {
     const nodes = nodePortAddresses(stores.nodes.list(), self)

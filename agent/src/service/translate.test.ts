@@ -68,10 +68,24 @@ describe('desiredServices', () => {
   const at = (ip: string, name: string) => service(name, { clusterIP: ip, ports: [{ port: 80 }] })
   it('keeps numbers while others come and go, and does not hand out a freed one at once', () => {
     const ids = new ServiceIds()
-    const numbers = (...services: Service[]) => [...desiredServices({ ...nothing, services }, [], ids, true).values()].map(({ id, frontend }) => `${frontend.ip}=${id}`)
+    const numbers = (...services: Service[]) => [...desiredServices({ ...nothing, services }, [], ids, true).values()].map(({ id, frontend }) => `${frontend.ip}=${id}`).sort()
     expect(numbers(at('10.96.0.2', 'b'), at('10.96.0.1', 'a'))).toEqual(['10.96.0.1=1', '10.96.0.2=2'])
     expect(numbers(at('10.96.0.2', 'b'))).toEqual(['10.96.0.2=2'])
     expect(numbers(at('10.96.0.2', 'b'), at('10.96.0.1', 'c'), at('10.96.0.3', 'd'))).toEqual(['10.96.0.1=3', '10.96.0.2=2', '10.96.0.3=4'])
+  })
+
+  it('is the same object for a service as long as nothing of it is another', () => {
+    const ids = new ServiceIds()
+    const [one, two] = [at('10.96.0.1', 'a'), at('10.96.0.2', 'b')]
+    const specs = (...services: Service[]) => [...desiredServices({ ...nothing, services }, [], ids, true).values()]
+    const [first, second] = specs(one, two)
+    expect(specs(one, two).every((spec) => spec === first || spec === second)).toBe(true)
+    const [same, other] = specs(one, at('10.96.0.2', 'b'))
+    expect([same === first, other === second]).toEqual([true, false])
+    expect(other).toEqual(second)
+    const behind = { metadata: { name: 'a', namespace: one.metadata.namespace! }, subsets: [{ addresses: [{ ip: '10.244.1.2' }], ports: [{ port: 8080 }] }] }
+    const [changed] = [...desiredServices({ ...nothing, services: [one, two], endpoints: [behind] }, [], ids, true).values()]
+    expect(changed?.backends).toEqual([{ ip: '10.244.1.2', port: 8080 }])
   })
 
   it('leaves those made by hand their number', () => {

@@ -73,21 +73,45 @@ const serviceLabel = 'kubernetes.io/service-name'
 
 export interface Cluster { services: Service[]; endpoints: Endpoints[]; slices: EndpointSlice[]; /** Addresses at which every node serves node ports: one that asks another's is served at once, without the way there. */ nodes: readonly string[] }
 
-/** All frontends of the cluster and those made by hand, each with the number it keeps for as long as it exists. `six`: those of IPv6 too. */
+/** A frontend of a Kubernetes service. `spec` is it with its number, the same object until one of the two is another. */
+interface Found { readonly key: string; readonly wanted: Wanted; spec?: ServiceSpec }
+interface Translated { readonly endpoints: Endpoints | undefined; readonly slices: readonly EndpointSlice[]; readonly nodes: string; readonly found: readonly Found[] }
+
+/** Of thousands of services one has changed: informers keep the objects of all others. */
+const translated = new WeakMap<Service, Translated>()
+
+function translate(service: Service, endpoints: Endpoints | undefined, slices: readonly EndpointSlice[], nodes: readonly string[]): readonly Found[] {
+  const known = translated.get(service)
+  const all = nodes.join()
+  if (known !== undefined && known.endpoints === endpoints && known.nodes === all && known.slices.length === slices.length && known.slices.every((slice, i) => slice === slices[i])) return known.found
+  const found = frontendsOf(service, { endpoints, slices }, nodes).map((wanted) => ({ key: frontendKey(wanted.frontend), wanted }))
+  translated.set(service, { endpoints, slices, nodes: all, found })
+  return found
+}
+
+/**
+ * All frontends of the cluster and those made by hand, each with the number it keeps for as long as it exists. `six`: those of IPv6 too. What has not changed is the same object as the
+ * time before.
+ */
 export function desiredServices({ services, endpoints, slices, nodes }: Cluster, manual: readonly ServiceSpec[], ids: ServiceIds, six: boolean): Map<string, ServiceSpec> {
   const byKey = new Map(endpoints.map((object) => [keyOf(object), object]))
   const slicesOf = Map.groupBy(slices, ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[serviceLabel]}`)
-  const made = new Set(manual.map(({ frontend }) => frontendKey(frontend)))
-  const found = services.flatMap((service) => frontendsOf(service, { endpoints: byKey.get(keyOf(service)), slices: slicesOf.get(keyOf(service)) ?? [] }, nodes))
-    .filter(({ frontend }) => (six || familyOf(frontend.ip) === 4) && !made.has(frontendKey(frontend)))
-    .sort((a, b) => compareIPs(a.frontend.ip, b.frontend.ip) || a.frontend.port - b.frontend.port || (a.frontend.protocol < b.frontend.protocol ? -1 : 1))
-  ids.keep(new Set([...made, ...found.map(({ frontend }) => frontendKey(frontend))]))
-  for (const { id, frontend } of manual) ids.claim(frontendKey(frontend), id)
-  return new Map([...manual.map((service): [string, ServiceSpec] => [frontendKey(service.frontend), service]), ...found.map((service): [string, ServiceSpec] => {
-    const key = frontendKey(service.frontend)
-    return [key, { id: ids.of(key), ...service }]
-  })])
+  const wanted = new Map<string, ServiceSpec>(manual.map((service) => [frontendKey(service.frontend), service]))
+  const found = services.flatMap((service) => translate(service, byKey.get(keyOf(service)), slicesOf.get(keyOf(service)) ?? [], nodes))
+    .filter(({ key, wanted: { frontend } }) => (six || familyOf(frontend.ip) === 4) && !wanted.has(key))
+  ids.keep(new Set([...wanted.keys(), ...found.map(({ key }) => key)]))
+  for (const [key, { id }] of wanted) ids.claim(key, id)
+  // New ones get their numbers in the order of their addresses.
+  for (const { key } of found.filter(({ key }) => !ids.has(key)).sort((a, b) => compareFrontends(a.wanted.frontend, b.wanted.frontend))) ids.of(key)
+  for (const one of found) {
+    const id = ids.of(one.key)
+    if (one.spec?.id !== id) one.spec = { id, ...one.wanted }
+    wanted.set(one.key, one.spec)
+  }
+  return wanted
 }
+
+const compareFrontends = (a: Frontend, b: Frontend): number => compareIPs(a.ip, b.ip) || a.port - b.port || (a.protocol < b.protocol ? -1 : 1)
 
 /** Numbers frontends. A freed number is used again only after all others: conntrack entries of the old service may still have it. */
 export class ServiceIds {
@@ -99,6 +123,8 @@ export class ServiceIds {
     this.#used = new Set(this.#ids.values())
     this.#last = Math.max(0, ...this.#used)
   }
+
+  has(key: string): boolean { return this.#ids.has(key) }
 
   of(key: string): number {
     const known = this.#ids.get(key)
