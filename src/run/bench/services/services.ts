@@ -20,7 +20,7 @@ const namespace = 'kernelbed-bench'
 /** How many services there are, step by step. */
 const counts = [10, 100, 1000, 5000] as const
 const connections = 60
-const megabytes = 16
+const megabytes = 128
 const bulkPort = 5001
 
 /** What was measured at each number of services, and of the tunnel. */
