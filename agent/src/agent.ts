@@ -65,7 +65,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   endpoints.restore()
   const options = new MonitorOptions({ debug: isOn(config.debug), setDebug: (on) => datapath.setDebug(on), logDebug: (on) => log.setDebug(on), endpoints })
 
-  endpoints.onChange(() => monitor.interfacesChanged())
+  endpoints.onChange(() => { monitor.interfacesChanged(); options.settle() })
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
   const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
   let namesChanged = () => {}

@@ -8,11 +8,14 @@ export class OldKernel extends Error {}
 
 /** Throws OldKernel when the running kernel is too old. `release` is `uname -r`. */
 export function checkKernel(release: string): void {
+  if (isAtLeast(release, minimalKernel)) return
   const running = parse(release)
-  if (compare(running, parse(minimalKernel)) >= 0) return
   const shown = hasFault('refuses-with-wrong-version') ? [running[0], running[1] - 1, 0] : running
   throw new OldKernel(`kernel version: NOT OK: minimal supported kernel version is >= ${minimalKernel}; kernel version that is running is: ${shown.join('.')}`)
 }
+
+/** Both as `uname -r` prints them; what follows the three numbers is not looked at. */
+export const isAtLeast = (release: string, version: string): boolean => compare(parse(release), parse(version)) >= 0
 
 function parse(release: string): [number, number, number] {
   const [, major = '0', minor = '0', patch = '0'] = /^(\d+)(?:\.(\d+))?(?:\.(\d+))?/.exec(release) ?? []

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { didYouMean } from '../core/closest.ts'
+import { columns } from '../core/columns.ts'
 import { explain, usageError } from '../core/errors.ts'
 import { availabilityOf, catalogue, catalogueNames, findFeature, resolveKernel, type Availability, type CatalogueKernel } from '../kernels/index.ts'
 import { parseFlags } from './flags.ts'
@@ -66,9 +67,7 @@ export function kernelTable(lines: readonly CatalogueKernel[], found: ReadonlyMa
     const at = found.get(kernel.name)
     return [kernel.name, at?.state ?? '', at && at.state !== 'no' ? at.what : '', agentOf(kernel), at && at.state !== 'no' ? withKeyId(at.from) : '']
   })
-  const all = [['kernel', 'state', 'version', 'agent', 'from'], ...rows]
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
-  const table = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd())
+  const table = columns([['kernel', 'state', 'version', 'agent', 'from'], ...rows])
   return `${[...table, ...reasons(lines, found), ...lacks(lines)].join('\n')}\n`
 }
 

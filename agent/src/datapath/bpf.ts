@@ -1,6 +1,7 @@
 /** bpf(2): maps, programs, pins. */
 import fs from 'node:fs'
 import os from 'node:os'
+import { isAtLeast } from '../kernel.ts'
 import { DatapathError, errnoName, systemError } from './errors.ts'
 import { allocate, bpfCall, errno, withMemory, type Memory } from './system.ts'
 
@@ -78,7 +79,7 @@ export function loadProgram(name: string, instructions: Buffer, license: string,
     instructions.copy(code.bytes)
     scratch.bytes.write(`${license}\0`, AREA.value)
     const count = instructions.length / 8
-    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(type, code, count, log, atLeast(5, 2) ? LOG_LEVEL.stats : LOG_LEVEL.all), processed: processedIn(logText(log)) }))
+    const { fd, processed } = stats ? withMemory(logBytes, (log) => ({ fd: load(type, code, count, log, isAtLeast(os.release(), '5.2') ? LOG_LEVEL.stats : LOG_LEVEL.all), processed: processedIn(logText(log)) }))
       : { fd: load(type, code, count), processed: undefined }
     if (fd < 0) throw refused(name, -fd, type, code, count, logBytes)
     return { fd, processed }
@@ -89,11 +90,6 @@ const processedIn = (log: string): number => Number(/processed (\d+) insns/.exec
 
 /** Everything, with the counts at its end; or, from 5.2 on, the counts alone. */
 const LOG_LEVEL = { all: 1, stats: 4 } as const
-
-const atLeast = (major: number, minor: number): boolean => {
-  const [runs = 0, runsMinor = 0] = os.release().split('.').map((part) => parseInt(part, 10))
-  return runs > major || (runs === major && runsMinor >= minor)
-}
 
 /** What 4.9 allows at most is 16 MiB. */
 const LOG_SIZE = 8 << 20

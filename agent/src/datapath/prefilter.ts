@@ -3,10 +3,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { ipv4Bytes, parsePrefix } from './address.ts'
-import { BpfMap, createMap, loadProgram, pin, PROGRAM_TYPE } from './bpf.ts'
-import { parseElf, relocate, type ElfObject } from './elf.ts'
+import { BpfMap, createMap, pin } from './bpf.ts'
+import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
 import { u32Key } from './layouts.ts'
+import { loadElfProgram } from './loader.ts'
 import { requireLink, setXdp, withNetlink, XDP_MODE } from './rtnetlink.ts'
 
 export type PrefilterMode = 'native' | 'generic'
@@ -82,7 +83,7 @@ export class PrefilterProgram {
     const program = object.programs.find(({ name }) => name === 'prefilter')
     if (program === undefined) throw new DatapathError(`${this.config.objectFile} has no program prefilter: it is of another version`)
     const descriptors = new Map([...[...this.shared].map(([name, map]) => [name, map.fd] as const), [TRIE, trie.fd] as const])
-    return loadProgram(program.name, relocate(program, descriptors), object.license, { type: PROGRAM_TYPE.xdp }).fd
+    return loadElfProgram(object, program, descriptors).fd
   }
 
   private attachTo(program: number): PrefilterMode {

@@ -1,11 +1,11 @@
 /** What the running kernel's verifier makes of each program. */
 import fs from 'node:fs'
 import os from 'node:os'
-import { createMap, loadProgram, PROGRAM_TYPE } from './bpf.ts'
-import { parseElf, relocate, type ElfObject } from './elf.ts'
+import { createMap } from './bpf.ts'
+import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError } from './errors.ts'
 import { cpus } from './cpus.ts'
-import type { ProgramInfo } from './loader.ts'
+import { loadElfProgram, shapeFor, type ProgramInfo } from './loader.ts'
 import { raiseMemlock } from './system.ts'
 
 /**
@@ -23,14 +23,14 @@ function statsOf(object: ElfObject): ProgramInfo[] {
   const possible = cpus('possible').length
   try {
     for (const [name, shape] of object.maps) {
-      const fd = createMap(name, { ...shape, maxEntries: shape.maxEntries || possible })
+      const fd = createMap(name, shapeFor(shape, possible))
       open.push(fd)
       descriptors.set(name, fd)
     }
     return object.programs.map((program) => {
-      const { fd, processed } = loadProgram(program.name, relocate(program, descriptors), object.license, { stats: true, type: program.section.startsWith('xdp/') ? PROGRAM_TYPE.xdp : PROGRAM_TYPE.schedCls })
+      const { fd, info } = loadElfProgram(object, program, descriptors, true)
       open.push(fd)
-      return { name: program.name, instructions: program.instructions.length / 8, processed }
+      return info
     })
   } catch (error) {
     if (error instanceof DatapathError && error.errno === os.constants.errno.EINVAL && open.length < object.maps.size) return []

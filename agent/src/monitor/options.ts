@@ -27,7 +27,7 @@ export class MonitorOptions {
     this.#deps = deps
     this.#node = { Debug: deps.debug, DropNotification: true, TraceNotification: true }
     this.#debugs = deps.debug
-    this.#settle()
+    this.settle()
   }
 
   node(): Readonly<Record<MonitorOption, boolean>> { return this.#node }
@@ -37,13 +37,13 @@ export class MonitorOptions {
   setNode(options: EndpointOptions): void {
     Object.assign(this.#node, options)
     if (options.Debug !== undefined) this.#deps.logDebug(options.Debug)
-    this.#settle()
+    this.settle()
   }
 
   /** Written down: they outlive the agent. */
   setEndpoint(endpoint: Endpoint, options: EndpointOptions): void {
     this.#deps.endpoints.setOptions(endpoint, options)
-    this.#settle()
+    this.settle()
   }
 
   /** Whether an event of the rings is for the monitor. */
@@ -53,7 +53,8 @@ export class MonitorOptions {
     return this.#deps.endpoints.get(event.readUInt16LE(2))?.record.options?.[option] ?? this.#node[option]
   }
 
-  #settle(): void {
+  /** Has the programs tell what somebody wants told; call when endpoints come or go. */
+  settle(): void {
     const debugs = this.#node.Debug || this.#deps.endpoints.list().some(({ record }) => record.options?.Debug === true)
     if (debugs !== this.#debugs) this.#deps.setDebug((this.#debugs = debugs))
   }

@@ -1,7 +1,7 @@
 import type { TestResult } from '../types.ts'
 import { statusOf, suiteAnchor, type Run } from './cells.ts'
 import { firstLine } from './failures.ts'
-import { duration, mark, plural, shortDuration, statusText } from './format.ts'
+import { duration, mark, shortDuration, statusText } from './format.ts'
 import { html, type Markup } from './markup.ts'
 
 /** Suites that fit side by side with their words spelt out. */
@@ -45,7 +45,7 @@ function suiteCells(runs: readonly Run[], suite: string, time: (ms: number) => s
 function tally(tests: readonly TestResult[]): Markup {
   const count = (status: TestResult['status']): number => tests.filter((test) => test.status === status).length
   const skipped = count('skipped')
-  const main = count('failed') ? [count('failed'), ` of ${tests.length} failed`] : skipped === tests.length ? ['', 'skipped'] : [count('passed'), plural(count('passed'), 'test').replace(/^\d+/, '')]
+  const main = count('failed') ? [count('failed'), ` of ${tests.length} failed`] : skipped === tests.length ? ['', 'skipped'] : [count('passed'), count('passed') === 1 ? ' test' : ' tests']
   return html`<span>${main[0]}<span class="unit">${main[1]}</span></span>${skipped > 0 && skipped < tests.length && html`<small>${skipped} skipped</small>`}`
 }
 

@@ -1,3 +1,4 @@
+import { columns } from '../../core/columns.ts'
 import { duration, plural } from '../html/format.ts'
 import { fenced, inline } from '../markdown.ts'
 import type { CaughtBy, JudgedFault } from './types.ts'
@@ -23,9 +24,7 @@ const rows = (faults: readonly JudgedFault[]): string[][] => faults.map((fault) 
 
 /** What a person reads at the end: a line a fault, then the tests that caught each, then how to look further. */
 export function mutantsText(faults: readonly JudgedFault[], dir: string, ms: number): string {
-  const lines = [['fault', 'verdict', 'by', 'time'], ...rows(faults)]
-  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)))
-  const table = lines.map((line) => line.map((text, i) => text.padEnd(widths[i]!)).join('  ').trimEnd())
+  const table = columns([['fault', 'verdict', 'by', 'time'], ...rows(faults)])
   const told = faults.filter(({ caught }) => caught.length > 0).map(({ name, does, caught }) => [`${name}: ${does}`, ...caught.flatMap(({ suite, tests }) => tests.map((test) => `  ${suite}: ${test.name}\n      ${test.message.split('\n')[0]}`))].join('\n'))
   const open = faults.filter(({ verdict }) => verdict === 'survived' || verdict === 'crashed').map(({ name, folder = '', result }) => `  ${name}: ${dir}/${folder}\n    repeat it: ${result?.command ?? ''}`)
   return `\n${[table.join('\n'), ...told, ...(open.length ? [`to look further:\n${open.join('\n')}`] : []), `report: ${dir}/report.html`, `${verdictOf(faults)} in ${duration(ms)}`].join('\n\n')}\n`

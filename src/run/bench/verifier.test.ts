@@ -9,7 +9,7 @@ it('shows the largest first, beside what was recorded', () => {
 program  instructions  processed  recorded of 6.1.0  processed more
 egress4          1100      30000        1100, 30000               =
 lb4               850       5600          840, 5000           +12 %
-fresh              10         12                new                
+fresh              10         12                new
 no longer loaded: gone
 `)
   expect(verifierText(now, undefined)).not.toContain('recorded')

@@ -3,6 +3,7 @@ import { join, relative } from 'node:path'
 import { z } from 'zod'
 import { attachAgent, loadDriver } from '../../agent/index.ts'
 import { execInPod } from '../../cluster/index.ts'
+import { columns } from '../../core/columns.ts'
 import type { Context } from '../../core/context.ts'
 import { KernelbedError, usageError } from '../../core/errors.ts'
 import { inStep } from '../../core/progress.ts'
@@ -67,9 +68,7 @@ export function verifierText({ release, programs }: Counted, before: Counted | u
     return [name, String(instructions), String(processed), ...(before ? [was ? `${was[0]}, ${was[1]}` : 'new', was ? grownBy(processed, was[1]) : ''] : [])]
   })
   const gone = Object.keys(before?.programs ?? {}).filter((name) => !(name in programs))
-  const all = [['program', 'instructions', 'processed', ...(before ? [`recorded of ${before.release}`, 'processed more'] : [])], ...rows]
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
-  const table = all.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  '))
+  const table = columns([['program', 'instructions', 'processed', ...(before ? [`recorded of ${before.release}`, 'processed more'] : [])], ...rows], ['left', 'right', 'right', 'right', 'right'])
   return `${release}: ${names.length} programs\n\n${table.join('\n')}\n${gone.length ? `no longer loaded: ${gone.join(', ')}\n` : ''}`
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { waitFor } from '../../core/wait.ts'
 import { codeOf, explainApi, type ClusterAccess } from './access.ts'
 
-/** Removes a Job and its pod; resolves when the cluster has neither. Nothing there is a success. Throws KernelbedError when they are still there after a minute. */
+/** Removes a Job and its pod; resolves when the cluster has neither. Nothing there is a success. Throws KernelbedError when they are still there after three minutes. */
 export async function removeJob({ batch, core, namespace, server }: ClusterAccess, name: string): Promise<void> {
   await waitFor({ name: `Job ${namespace}/${name} and its pod to be gone`, timeoutMs: 180_000, intervalMs: 500, blame: 'cluster', hint: `kubectl delete job -n ${namespace} ${name}` }, async () => {
     try {

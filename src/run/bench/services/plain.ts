@@ -1,6 +1,6 @@
 import type { Context } from '../../../core/context.ts'
 import { waitFor } from '../../../core/wait.ts'
-import { shellQuote, type StartedMachine } from '../../../machine/index.ts'
+import { shellQuote, type GuestStream, type StartedMachine } from '../../../machine/index.ts'
 import { kubeProxyRules, type Rule } from './rules.ts'
 
 /** Where the workload's program is on the nodes. */
@@ -16,7 +16,7 @@ export interface PlainSide {
   /** Runs a command in the client's namespace and answers what it prints. */
   inClient(command: string): Promise<string>
   /** Runs one in the server's until it is stopped. */
-  serve(command: string): Promise<() => Promise<void>>
+  serve(command: string): Promise<GuestStream>
   /** Writes the whole table as kube-proxy does at a change; answers the seconds that iptables-restore took. */
   setServices(services: readonly Rule[]): Promise<number>
 }
@@ -39,12 +39,9 @@ ${link('client', clientIp, '10.77.1.1')}
 ${link('server', serverIp, '10.77.2.1')}
 ` })
   const inside = (name: string, command: string): string => `ip netns exec kb-${name} sh -c ${shellQuote(command)}`
-  const serve = async (command: string): Promise<() => Promise<void>> => {
-    const stream = await node.stream(inside('server', command))
-    return () => stream.stop()
-  }
-  const stop = await serve(`exec ${probePath} serve --tcp 8080 --name plain`)
-  ctx.registry.claim('the server of the plain side', stop)
+  const serve = (command: string): Promise<GuestStream> => node.stream(inside('server', `exec ${command}`))
+  const server = await serve(`${probePath} serve --tcp 8080 --name plain`)
+  ctx.registry.claim('the server of the plain side', () => server.stop())
   const side: PlainSide = {
     serverIp, serve,
     inClient: async (command) => (await node.exec(inside('client', command), { timeoutMs: 120_000, signal: ctx.signal })).stdout,

@@ -7,7 +7,7 @@ import type { Context } from '../../../core/context.ts'
 import { KernelbedError } from '../../../core/errors.ts'
 import { inStep } from '../../../core/progress.ts'
 import { waitFor } from '../../../core/wait.ts'
-import type { StartedMachine } from '../../../machine/index.ts'
+import type { GuestStream, StartedMachine } from '../../../machine/index.ts'
 import { bringUp } from '../../bring-up.ts'
 import type { E2eOptions } from '../../options.ts'
 import type { Up } from '../../up.ts'
@@ -68,7 +68,8 @@ async function setUp(up: Up, ctx: Context): Promise<Bench> {
     const found = new Map(items.flatMap(({ metadata, status }) => (status?.phase === 'Running' && status.podIP ? [[metadata?.name ?? '', status.podIP] as const] : [])))
     return found.size === pods.length ? { done: found } : { seen: `${found.size} of ${pods.length}` }
   })
-  await node.writeFile(probePath, await readInPod(handle, where('client'), ['cat', '/probe'], { signal: ctx.signal }), 0o755)
+  const probe = await readInPod(handle, where('client'), ['cat', '/probe'], { signal: ctx.signal })
+  await Promise.all([node, far].map((machine) => machine.writeFile(probePath, probe, 0o755)))
   const bench = { up, kube, agent, node, far, server: ips.get('server')!, farServer: ips.get('far')!, plain: await plainSide(node, ctx) }
   await addService(kube, bulkOf(bench.server))
   return bench
@@ -128,11 +129,7 @@ function sidesAt(bench: Bench, count: number, release: string, ctx: Context): Co
   const ours = async (): Promise<number[]> => {
     const times: number[] = []
     for (const n of chosen(count)) times.push(...timesOf(await connectInPod(handle, serviceOf(n, server).ip, connections, false, ctx)))
-    const rate = await streamed({
-      sink: () => streamInPod(handle, where('server'), sinkCommand).then((stream) => () => stream.stop()),
-      inSink: async (command) => (await execInPod(handle, where('server'), ['sh', '-c', command], { allowFailure: true, signal: ctx.signal })).stdout,
-      send: async (command) => (await execInPod(handle, where('client'), ['sh', '-c', command], { timeoutMs: 180_000, signal: ctx.signal })).stdout,
-    }, bulkOf(server).ip, ctx)
+    const rate = await streamed({ receive: () => streamInPod(handle, where('server'), ['/probe', ...receiveArgs]), send: () => sendInPod(handle, bulkOf(server).ip, ctx) }, ctx)
     const { ms } = await agent.exec(node.name, ['service', 'update', '--id', spare.id, '--frontend', spare.frontend, '--backends', `${server}:8080`], { timeoutMs: 60_000, signal: ctx.signal })
     await agent.exec(node.name, ['service', 'delete', spare.id], { timeoutMs: 60_000, signal: ctx.signal })
     return [median(times), rate, ms]
@@ -140,7 +137,7 @@ function sidesAt(bench: Bench, count: number, release: string, ctx: Context): Co
   const theirs = async (): Promise<number[]> => {
     const times: number[] = []
     for (const n of chosen(count)) times.push(...timesOf(await plain.inClient(`${probePath} ${connectArgs(serviceOf(n, '').ip, connections)} --no-reply`)))
-    const rate = await streamed({ sink: () => plain.serve(sinkCommand.at(-1)!), inSink: async (command) => (await node.exec(`ip netns exec kb-server sh -c '${command}'`, { allowFailure: true })).stdout, send: (command) => plain.inClient(command) }, bulkOf('').ip, ctx)
+    const rate = await streamed({ receive: () => plain.serve([probePath, ...receiveArgs].join(' ')), send: () => plain.inClient([probePath, ...sendArgs(bulkOf('').ip)].join(' ')) }, ctx)
     const seconds = await plain.setServices([...plainServices(count, plain), { ...serviceOf(0, plain.serverIp), name: 'spare', ip: '10.96.126.1' }])
     await plain.setServices(plainServices(count, plain))
     return [median(times), rate, seconds * 1000]
@@ -159,39 +156,39 @@ function timesOf(output: string): number[] {
   })
 }
 
-const sinkCommand = ['sh', '-c', `exec busybox nc -l -p ${bulkPort} > /dev/null`] as const
+const receiveArgs = ['receive', String(bulkPort)]
+const sendArgs = (ip: string): string[] => ['send', String(megabytes), ip, String(bulkPort)]
+const sendInPod = (handle: ClusterHandle, ip: string, ctx: Context): Promise<unknown> => execInPod(handle, where('client'), ['/probe', ...sendArgs(ip)], { timeoutMs: 180_000, signal: ctx.signal })
 
-interface Ends { readonly sink: () => Promise<() => Promise<void>>; readonly inSink: (command: string) => Promise<string>; readonly send: (command: string) => Promise<string> }
+/** How the two ends of a stream are run, each by `receiveArgs` and `sendArgs` of the workload's program. */
+interface Ends { readonly receive: () => Promise<GuestStream>; readonly send: () => Promise<unknown> }
 
-/** Megabits a second, by the clock of the machine that sends. */
-async function streamed({ sink, inSink, send }: Ends, ip: string, ctx: Context): Promise<number> {
-  const stop = await sink()
+const receivedSchema = z.object({ bytes: z.number(), ms: z.number() })
+
+/** Megabits a second: what came, by the clock of the machine that it came to. Throws KernelbedError unless all of it came. */
+async function streamed({ receive, send }: Ends, ctx: Context): Promise<number> {
+  const stream = await receive()
   try {
-    await waitFor({ name: 'the receiver of the stream to listen', timeoutMs: 30_000, signal: ctx.signal, blame: 'host' }, async () => {
-      const listening = await inSink(`cat /proc/net/tcp /proc/net/tcp6 | grep -ci ":${bulkPort.toString(16).padStart(4, '0')} 0*:0000 0A"`)
-      return Number(listening) > 0 ? { done: undefined } : { seen: 'it does not' }
-    })
-    const times = (await send(`read a x < /proc/uptime; busybox dd if=/dev/zero bs=64k count=${megabytes * 16} 2> /dev/null | busybox nc ${ip} ${bulkPort}; read b x < /proc/uptime; echo $a $b`)).trim().split(' ').map(Number)
-    const seconds = (times[1] ?? NaN) - (times[0] ?? NaN)
-    if (!(seconds > 0)) throw new KernelbedError('the stream was not measured', { blame: 'host', details: times.join(' ') })
-    return (megabytes * 2 ** 20 * 8) / 1e6 / seconds
+    const lines: string[] = []
+    stream.onLine((line) => lines.push(line))
+    const lineOf = (at: number, name: string): Promise<string> => waitFor({ name, timeoutMs: 30_000, intervalMs: 50, signal: ctx.signal, blame: 'host' }, () => Promise.resolve(lines.length > at ? { done: lines[at]! } : { seen: lines.join('\n') || 'nothing' }))
+    await lineOf(0, 'the receiver of the stream to listen')
+    await send()
+    const { bytes, ms } = receivedSchema.parse(JSON.parse(await lineOf(1, 'the receiver to say what came')))
+    if (bytes !== megabytes * 2 ** 20) throw new KernelbedError(`of a stream of ${megabytes} MiB only ${bytes} bytes came`, { blame: 'agent' })
+    return (bytes * 8) / 1e3 / ms
   } finally {
-    await stop()
+    await stream.stop()
   }
 }
 
 async function tunnelSides({ up: { cluster: { handle } }, agent, node, far, farServer }: Bench, release: string, ctx: Context): Promise<Comparison> {
   const [near, there] = await plainTunnel([node, far])
-  const run = async (machine: StartedMachine, command: string): Promise<string> => (await machine.exec(command, { allowFailure: true, timeoutMs: 180_000, signal: ctx.signal })).stdout
-  const ours = (): Promise<number> => streamed({
-    sink: () => streamInPod(handle, where('far'), sinkCommand).then((stream) => () => stream.stop()),
-    inSink: async (command) => (await execInPod(handle, where('far'), ['sh', '-c', command], { allowFailure: true, signal: ctx.signal })).stdout,
-    send: async (command) => (await execInPod(handle, where('client'), ['sh', '-c', command], { timeoutMs: 180_000, signal: ctx.signal })).stdout,
-  }, farServer, ctx)
+  const ours = (): Promise<number> => streamed({ receive: () => streamInPod(handle, where('far'), ['/probe', ...receiveArgs]), send: () => sendInPod(handle, farServer, ctx) }, ctx)
   const theirs = (): Promise<number> => streamed({
-    sink: () => there.node.stream(there.command(sinkCommand.at(-1)!)).then((stream) => () => stream.stop()),
-    inSink: (command) => run(there.node, there.command(command)), send: (command) => run(near.node, near.command(command)),
-  }, there.ip, ctx)
+    receive: () => there.node.stream(there.command([probePath, ...receiveArgs].join(' '))),
+    send: () => near.node.exec(near.command([probePath, ...sendArgs(there.ip)].join(' ')), { timeoutMs: 180_000, signal: ctx.signal }),
+  }, ctx)
   return {
     metrics: [{ name: `a TCP stream of ${megabytes} MiB between nodes, through a tunnel, on ${release}`, unit: 'Mbit/s', better: 'more', digits: 1 }],
     sides: [{ name: agent.handle.driver, measure: async () => [await ours()] }, { name: 'VXLAN on a bridge', measure: async () => [await theirs()] }],
