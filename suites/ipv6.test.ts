@@ -79,6 +79,29 @@ describe('egress to prefixes of IPv6', needs('agent:ipv6', 'agent:cilium-network
     const window = await monitor.during(() => Promise.all([outside6.two, pods.a1.v6].map((target) => expect.soft(client).not.toReach(target, { protocol }))))
     for (const to of [outside6.two.ip, pods.a1.v6.ip]) expect.soft(window).toContainDrop({ reason: DENIED, from: client, to, protocol, node: client.node })
   })
+
+  test('behind a service that leads out of the cluster: its endpoints, and no other', needs('agent:services', 'dual-stack'), async ({ pods, policies, outside6, services, monitor }) => {
+    const { client1, client2 } = pods, client = client1.v6, protocol = 'icmp' as const
+    const service = await services.lead('outside6', { ips: [outside6.one.ip], port: 80 })
+    try {
+      await policies.cilium('to-service6', { endpointSelector: { matchLabels: { app: 'client' } }, egress: [{ toServices: [{ k8sService: { serviceName: service.name, namespace: client.namespace } }] }] }, [client1, client2], 'egress')
+      await expect.soft(client).toReach(outside6.one, { protocol })
+      const window = await monitor.during(() => expect.soft(client).not.toReach(outside6.two, { protocol }))
+      expect.soft(window).toContainDrop({ reason: DENIED, from: client, to: outside6.two.ip, protocol, node: client.node })
+    } finally {
+      await services.remove(service)
+    }
+  })
+
+  test('that a name has: its addresses of IPv6, and no other', needs('agent:fqdn-policy', 'agent:services', 'dns-address'), async ({ pods, policies, outside6, names, monitor }) => {
+    const { client1, client2 } = pods, client = client1.v6, protocol = 'icmp' as const
+    await names.serve({ 'six.suites.example': [outside6.one.ip] })
+    await policies.cilium('to-name6', { endpointSelector: { matchLabels: { app: 'client' } }, egress: [{ toFQDNs: [{ matchName: 'six.suites.example' }] }] }, [client1, client2], 'egress')
+    // Agents ask every 5 s and more.
+    await expect.poll(async () => (await client.attempt(outside6.one.ip, { protocol, port: 0, times: 1, timeoutMs: 1500 })).every(({ ok }) => ok), { timeout: 60_000 }).toBe(true)
+    const window = await monitor.during(() => expect.soft(client).not.toReach(outside6.two, { protocol }))
+    expect.soft(window).toContainDrop({ reason: DENIED, from: client, to: outside6.two.ip, protocol, node: client.node })
+  })
 })
 
 /** The address by which a pod sees its node. */

@@ -52,6 +52,21 @@ describe('egress to prefixes', needs('agent:network-policy', 'agent:cilium-netwo
   })
 })
 
+describe('egress to services', needs('agent:cilium-network-policy', 'agent:services', 'agent:monitor', 'node:exec', 'node:ssh-server'), () => {
+  test('that lead out of the cluster: their endpoints, by the service and without it, and no other', async ({ pods, policies, outside, services, monitor }) => {
+    const { client1, client2 } = pods
+    const service = await services.lead('outside', { ips: [outside.one.ip, outside.three.ip], port: OUTSIDE_PORT })
+    try {
+      await policies.cilium('to-service', { endpointSelector: client, egress: [{ toServices: [{ k8sService: { serviceName: service.name, namespace: client1.namespace } }] }] }, [client1, client2], 'egress')
+      await Promise.all([service, outside.one, outside.three].map((target) => expect(client1).toReach(target, port)))
+      const window = await monitor.during(() => Promise.all([expect.soft(client1).not.toReach(outside.two, denied), expect.soft(client1).not.toReach(pods.a1)]))
+      expect.soft(window).toContainDrop({ reason: DENIED, from: client1, to: outside.two.ip, protocol: 'tcp', dstPort: OUTSIDE_PORT, node: client1.node })
+    } finally {
+      await services.remove(service)
+    }
+  })
+})
+
 describe('egress to entities', needs('agent:cilium-network-policy', 'node:exec', 'node:ssh-server'), () => {
   const cases: { entity: string; world: boolean; pod: boolean; host: boolean }[] = [
     { entity: 'world', world: true, pod: false, host: false },

@@ -23,7 +23,7 @@ import { MonitorHub } from './monitor/hub.ts'
 import { MonitorOptions } from './monitor/options.ts'
 import { createOperation } from './operation.ts'
 import { L7Proxy } from './proxy/proxy.ts'
-import { NamePoller, systemResolver } from './policy/names.ts'
+import { addressResolver, NamePoller } from './policy/names.ts'
 import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
 import type { EnforcementMode } from './policy/resolve.ts'
@@ -69,7 +69,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const policies = new PolicyRepository(log.subsys('policy'), ruleFile(join(config['state-dir'], 'policies.json'), log.subsys('policy')))
   const manual = new ManualServices(join(config['state-dir'], 'services.json'), log.subsys('service'))
   let namesChanged = () => {}
-  const names = new NamePoller({ resolve: systemResolver, changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
+  const names = new NamePoller({ resolve: addressResolver(self.ipv6 !== undefined), changed: () => namesChanged(), file: join(config['state-dir'], 'names.json'), log: log.subsys('policy') })
   const shared = sharedState(etcd, { config, client, stores, self, endpoints, log: log.subsys('identity') })
   let mode: EnforcementMode = config['enable-policy']
   const services = new Map(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))

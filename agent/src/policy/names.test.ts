@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createLogger } from '../log.ts'
-import { NamePoller } from './names.ts'
+import { addressResolver, NamePoller } from './names.ts'
 
 const log: string[] = []
 let pollers: NamePoller[] = []
@@ -18,6 +18,20 @@ function start(resolve: (name: string) => Promise<string[]>, options: { now?: ()
   pollers.push(poller)
   return { poller, changes: () => changes }
 }
+
+describe('addresses of a name', () => {
+  const gone = (code: string) => () => Promise.reject(Object.assign(new Error(`query ${code}`), { code }))
+  const four = () => Promise.resolve(['10.9.1.1']), six = () => Promise.resolve(['fd09:1::1'])
+  const resolver = (resolve4: () => Promise<string[]>, resolve6: () => Promise<string[]>) => ({ resolve4, resolve6 }) as unknown as Parameters<typeof addressResolver>[1]
+
+  it('are those of both families, of which one will do', async () => {
+    expect(await addressResolver(true, resolver(four, six))('a')).toEqual(['10.9.1.1', 'fd09:1::1'])
+    expect(await addressResolver(true, resolver(gone('ENODATA'), six))('a')).toEqual(['fd09:1::1'])
+    expect(await addressResolver(true, resolver(four, gone('ETIMEOUT')))('a')).toEqual(['10.9.1.1'])
+    expect(await addressResolver(false, resolver(four, six))('a')).toEqual(['10.9.1.1'])
+    await expect(addressResolver(true, resolver(gone('ENOTFOUND'), gone('ETIMEOUT')))('a')).rejects.toMatchObject({ code: 'ENOTFOUND' })
+  })
+})
 
 describe('names of rules', () => {
   it('are asked for at once and then again and again, of a server by DNS', async () => {

@@ -13,8 +13,15 @@ const most = 100
 /** By name, and by address when it was last given, in milliseconds since the epoch. */
 const saved = z.record(z.string(), z.record(z.string(), z.number()))
 
-/** IPv4 addresses of a name, by the resolver that /etc/resolv.conf names. Throws as node:dns does. */
-export const systemResolver = (name: string): Promise<string[]> => dns.resolve4(name)
+type Resolver = Pick<typeof dns, 'resolve4' | 'resolve6'>
+
+/** Addresses of a name, those of IPv6 too with `six`, by the resolver that /etc/resolv.conf names. Throws as node:dns does, but not while one family has an answer. */
+export const addressResolver = (six: boolean, { resolve4, resolve6 }: Resolver = dns) => async (name: string): Promise<string[]> => {
+  const answers = await Promise.allSettled([resolve4(name), ...(six ? [resolve6(name)] : [])])
+  const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+  if (found.length === 0) for (const answer of answers) if (answer.status === 'rejected') throw answer.reason
+  return found
+}
 
 export interface NamePollerDeps {
   resolve: (name: string) => Promise<string[]>

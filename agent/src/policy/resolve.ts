@@ -1,4 +1,4 @@
-import { contains } from '../cluster/cidr.ts'
+import { contains, normalized } from '../cluster/cidr.ts'
 import type { Protocol } from '../datapath/types.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
@@ -55,7 +55,7 @@ export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'nam
 }
 
 const cidrsOf = ({ cidrs = [], services = [], names = [] }: Peers, world: Pick<World, 'serviceAddresses' | 'nameAddresses'>): CIDRRule[] =>
-  [...cidrs, ...[...services.flatMap(world.serviceAddresses), ...names.flatMap(world.nameAddresses)].map((ip) => ({ cidr: `${ip}/32` }))]
+  [...cidrs, ...[...services.flatMap(world.serviceAddresses), ...names.flatMap(world.nameAddresses)].map((ip) => ({ cidr: normalized(ip) }))]
 
 type NamedPorts = World['namedPorts']
 

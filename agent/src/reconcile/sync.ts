@@ -47,7 +47,7 @@ export function createControllers(deps: SyncDeps): Controllers {
   const servicesChanged = () => { services.trigger(); if (deps.policies.rules.some(namesServices)) policy.trigger() }
   stores.services.onChange(servicesChanged)
   stores.endpoints.onChange(servicesChanged)
-  stores.slices.onChange(() => services.trigger())
+  stores.slices.onChange(servicesChanged)
   stores.namespaces.onChange(() => policy.trigger())
   stores.networkPolicies.onChange(() => policy.trigger())
   stores.ciliumPolicies.onChange(() => { policy.trigger(); policyStatus.trigger() })
@@ -144,7 +144,7 @@ function worldOf({ stores, shared, cidrs, enforcement, endpoints, names }: SyncD
   return {
     rules, identities: shared.identities(), cidrs: cidrs.prefixes, mode: enforcement(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
-    serviceAddresses: (reference) => serviceAddresses(reference, stores.services.list(), stores.endpoints),
+    serviceAddresses: (reference) => serviceAddresses(reference, { services: stores.services.list(), endpoints: stores.endpoints.list(), slices: stores.slices.list() }),
     nameAddresses: (name) => names.addresses(name),
     namedPorts: (identity) => ports().get(identity) ?? new Map(),
   }

@@ -1,14 +1,16 @@
-import type { Informer } from '../k8s/informer.ts'
 import { keyOf } from '../k8s/informer.ts'
-import type { Endpoints, Service } from '../k8s/types.ts'
+import type { Service } from '../k8s/types.ts'
 import type { ServiceReference } from '../policy/rule.ts'
 import { matches } from '../policy/selector.ts'
+import { serviceOf, type Cluster } from './translate.ts'
 
-/** The IPv4 addresses behind the services that a rule names. Those with a selector lead to pods, which have identities: they are none of these. */
-export function serviceAddresses(reference: ServiceReference, services: Service[], endpoints: Pick<Informer<Endpoints>, 'get'>): string[] {
-  const found = services.filter((service) => isMeant(reference, service) && Object.keys(service.spec.selector ?? {}).length === 0)
-  const addresses = found.flatMap((service) => (endpoints.get(keyOf(service))?.subsets ?? []).flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)))
-  return [...new Set(addresses.filter((ip) => !ip.includes(':')))].sort()
+/** The addresses behind the services that a rule names. Those with a selector lead to pods, which have identities: they are none of these. */
+export function serviceAddresses(reference: ServiceReference, { services, endpoints, slices }: Omit<Cluster, 'nodes'>): string[] {
+  const found = new Set(services.filter((service) => isMeant(reference, service) && Object.keys(service.spec.selector ?? {}).length === 0).map(keyOf))
+  if (found.size === 0) return []
+  const inEndpoints = endpoints.filter((one) => found.has(keyOf(one))).flatMap(({ subsets }) => (subsets ?? []).flatMap(({ addresses = [] }) => addresses.map(({ ip }) => ip)))
+  const inSlices = slices.filter((slice) => slice.addressType !== 'FQDN' && found.has(serviceOf(slice))).flatMap((slice) => (slice.endpoints ?? []).flatMap(({ addresses }) => addresses))
+  return [...new Set([...inEndpoints, ...inSlices])].sort()
 }
 
 function isMeant({ k8sService, k8sServiceSelector }: ServiceReference, { metadata: { name, namespace = 'default', labels = {} } }: Service): boolean {

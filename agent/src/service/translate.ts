@@ -68,8 +68,8 @@ function backendsInSlices(servicePort: ServicePort, slices: readonly EndpointSli
     (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false).flatMap(({ addresses }) => addresses.map((ip) => ({ ip: canonical(ip), port })))))))
 }
 
-/** Names the service of a slice. */
-const serviceLabel = 'kubernetes.io/service-name'
+/** `namespace/name` of the service that a slice is of. */
+export const serviceOf = ({ metadata: { namespace, labels } }: EndpointSlice): string => `${namespace}/${labels?.['kubernetes.io/service-name']}`
 
 export interface Cluster { services: Service[]; endpoints: Endpoints[]; slices: EndpointSlice[]; /** Addresses at which every node serves node ports: one that asks another's is served at once, without the way there. */ nodes: readonly string[] }
 
@@ -95,7 +95,7 @@ function translate(service: Service, endpoints: Endpoints | undefined, slices: r
  */
 export function desiredServices({ services, endpoints, slices, nodes }: Cluster, manual: readonly ServiceSpec[], ids: ServiceIds, six: boolean): Map<string, ServiceSpec> {
   const byKey = new Map(endpoints.map((object) => [keyOf(object), object]))
-  const slicesOf = Map.groupBy(slices, ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[serviceLabel]}`)
+  const slicesOf = Map.groupBy(slices, serviceOf)
   const wanted = new Map<string, ServiceSpec>(manual.map((service) => [frontendKey(service.frontend), service]))
   const found = services.flatMap((service) => translate(service, byKey.get(keyOf(service)), slicesOf.get(keyOf(service)) ?? [], nodes))
     .filter(({ key, wanted: { frontend } }) => (six || familyOf(frontend.ip) === 4) && !wanted.has(key))
