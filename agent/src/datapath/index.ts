@@ -11,6 +11,7 @@ import { encodeConfig, encodeConfig6, u32Key } from './layouts.ts'
 import { loadPrograms, openMaps } from './loader.ts'
 import { requireFeatures } from './probe.ts'
 import { listAddresses, listAddresses6, setFilter, withNetlink } from './rtnetlink.ts'
+import { enableJIT } from './sysctl.ts'
 import { raiseMemlock } from './system.ts'
 import type { DatapathConfig } from './types.ts'
 
@@ -40,6 +41,7 @@ export async function openDatapath(config: DatapathConfig, options: { stats?: bo
   raiseMemlock()
   const object = readObject(config.objectFile)
   requireFeatures(object, config.tunnel)
+  enableJIT()
   const folder = openPinFolder(config.bpffs)
   const possible = cpus('possible').length
   const maps = openMaps(object, folder, possible)

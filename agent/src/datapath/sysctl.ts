@@ -21,6 +21,11 @@ export function getSysctl(name: string): string | undefined {
   }
 }
 
+/** BPF programs that are loaded from now on become machine code, which older kernels do only when told. Nothing changes where the kernel cannot, or in another network namespace than the first. */
+export function enableJIT(): void {
+  if (getSysctl('core/bpf_jit_enable') === '0') setSysctl('core/bpf_jit_enable', '1')
+}
+
 /** No IPv6 on an interface (or `all`, `default`), where the kernel has IPv6 at all. */
 export function disableIPv6(device: string): void {
   if (fs.existsSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`)) setSysctl(`ipv6/conf/${device}/disable_ipv6`, '1')
