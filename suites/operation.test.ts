@@ -1,23 +1,26 @@
-import { describe, expect, needs, sumOf, test } from '../fixtures/index.ts'
+import { describe, expect, needs, sumOf, test, type AgentOnNode } from '../fixtures/index.ts'
 
 const slotA = { matchLabels: { slot: 'a' } }
 const denied = { reason: /^Policy denied/ }
 
+/** What `cilium status --brief` says, and whether it succeeds. */
+async function brief(agent: AgentOnNode): Promise<string> {
+  const { stdout, stderr, exitCode } = await agent.attempt(['status', '--brief'])
+  return `${exitCode === 0 ? 'success' : 'failure'}: ${`${stdout}${stderr}`.trim()}`
+}
+
 describe('the status of an agent', needs('agent:endpoints', 'own-agent', 'wire', 'node:exec'), () => {
   test('is OK in brief; without the API server it is an error that says so, until it is back', async ({ nodes, agent, controlPlaneLink }) => {
     const node = nodes.at(-1) ?? expect.fail('no node')
-    const brief = async () => {
-      const { stdout, stderr, exitCode } = await agent(node).attempt(['status', '--brief'])
-      return `${exitCode === 0 ? 'success' : 'failure'}: ${`${stdout}${stderr}`.trim()}`
-    }
-    await expect.poll(brief, { timeout: 20_000, interval: 500 }).toBe('success: OK')
+    const status = () => brief(agent(node))
+    await expect.poll(status, { timeout: 20_000, interval: 500 }).toBe('success: OK')
     const restore = await controlPlaneLink.cut(node)
     try {
-      await expect.poll(brief, { timeout: 60_000, interval: 500 }).toMatch(/^failure: error in kubernetes: /)
+      await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatch(/^failure: error in kubernetes: /)
     } finally {
       await restore()
     }
-    await expect.poll(brief, { timeout: 60_000, interval: 500 }).toBe('success: OK')
+    await expect.poll(status, { timeout: 60_000, interval: 500 }).toBe('success: OK')
   })
 
   test('tells which nodes can be reached', needs('agent:health'), async ({ nodes, agent }) => {
@@ -27,6 +30,28 @@ describe('the status of an agent', needs('agent:endpoints', 'own-agent', 'wire',
       const text = await status()
       for (const { ip } of nodes) expect.soft(text).toMatch(new RegExp(`^  \\S+.* ${ip.replaceAll('.', '\\.')} +true +true *$`, 'm'))
     }
+  })
+})
+
+describe('what the datapath refuses', needs('agent:refusals', 'agent:endpoints', 'agent:ipv6', 'agent:network-policy', 'agent:cilium-network-policy', 'node:exec'), () => {
+  test('is told with the reason, lets nothing through, and holds up nothing else', async ({ pods, policies, nodes, agent, outside6 }) => {
+    const { a1, a2, b1, b2, client1, client2 } = pods
+    const client = client1.v6, protocol = 'icmp' as const
+    const agents = nodes.map(({ name }) => agent(name))
+    await expect(client).toReach(outside6.two, { protocol })
+    // With the prefix itself these are 17 lengths.
+    const except = [...Array.from({ length: 15 }, (_, i) => `fd09:8000::/${17 + i}`), 'fd09:2::/65']
+    const policy = await policies.cilium('17-lengths', { endpointSelector: { matchLabels: { app: 'client' } }, egress: [{ toCIDRSet: [{ cidr: outside6.prefix, except }] }] }, [client1, client2], 'egress')
+    for (const each of agents) await expect.poll(() => brief(each), { timeout: 30_000, interval: 500 }).toMatch(/^failure: error in controller \S+: .*17 lengths.*16 are possible/)
+    for (const each of agents) expect.soft((await each.exec(['status'])).stdout).toMatch(/^ {2}policy-sync .*17 lengths.*16 are possible/m)
+    await expect.soft(client).not.toReach(outside6.two, { protocol })
+    const other = await policies.network('nobody', { podSelector: slotA, policyTypes: ['Ingress'] }, [a1, a2])
+    await Promise.all([expect.soft(b1).toReach(b2), expect.soft(b1).not.toReach(a1), expect.soft(b1).not.toReach(a2)])
+    for (const each of agents) expect.soft(await brief(each)).toMatch(/^failure: error in controller /)
+    await other.remove()
+    await policy.remove()
+    for (const each of agents) await expect.poll(() => brief(each), { timeout: 60_000, interval: 500 }).toBe('success: OK')
+    await expect(client).toReach(outside6.two, { protocol })
   })
 })
 

@@ -235,6 +235,70 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect(await one.answer('metrics', 'list', '-p', '(')).toMatchObject({ code: 1, out: expect.stringContaining('Cannot compile regex') as string })
   })
 
+  it('keep out what the datapath refuses, go on with the rest, tell of it, and make up for it', async () => {
+    const [a1, b1] = [podA(), [...one.kernel.endpoints.values()].find(({ id }) => id !== podA().id)!]
+    const path = '/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies'
+    const create = (name: string, spec: object) => kube.create(path, { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name }, spec })
+    const monitor = one.monitor('-t', 'agent')
+    try {
+      await eventually(() => expect(monitor.lines()[0]).toMatch(/^Listening/))
+      one.kernel.refused = ['upsertCIDR 10.9.2.0/24', `setPolicy ${b1.id}`, 'upsertService {"id":901']
+      await create('out', { endpointSelector: { matchLabels: { app: 'a' } }, egress: [{ toCIDRSet: [{ cidr: '10.9.0.0/16', except: ['10.9.2.0/24'] }] }, { toCIDR: ['10.8.0.0/16'] }] })
+      await create('quiet', { endpointSelector: { matchLabels: { app: 'b' } }, egress: [{}] })
+      const failing = `10.9.2.0/24, endpoint ${b1.id}: the map is full`
+      await eventually(async () => expect(await one.answer('status', '--brief')).toEqual({ code: 1, out: `error in controller policy-sync: ${failing}\n` }))
+      expect(await one.answer('status')).toMatchObject({ code: 0, out: expect.stringContaining(failing) as string })
+      expect(one.log.filter((line) => line.includes('Controller failed, retrying')).at(-1)).toContain(failing)
+      // Of the first rule the exception can't be told from the rest; several tries later too.
+      const allowed = () => (a1.policy.egress ?? []).map(({ identity }) => identity)
+      const tries = () => one.kernel.calls.filter((call) => call.startsWith('upsertCIDR 10.9.2.0/24')).length
+      await eventually(() => expect(tries()).toBeGreaterThan(2))
+      expect(allowed()).toEqual([one.kernel.cidrs.get('10.8.0.0/16')])
+      expect(one.kernel.cidrs.has('10.9.2.0/24')).toBe(false)
+
+      const log = await one.answer('endpoint', 'log', String(b1.id))
+      expect(log.out.split('\n')[1]).toMatch(/Failure +not-ready +Error regenerating endpoint: the map is full/)
+      expect((await one.answer('endpoint', 'list')).out).toMatch(new RegExp(`^${b1.id} .* not-ready`, 'm'))
+      expect((await one.answer('endpoint', 'health', String(b1.id))).out).toMatch(/^Policy Health: +Failure$/m)
+      await eventually(() => expect(monitor.lines()).toContainEqual(expect.stringMatching(new RegExp(`^>> Failed endpoint regeneration: \\{"id":${b1.id},"labels":\\[.*\\],"error":"the map is full"\\}$`))))
+      await eventually(async () => expect((await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/b1')).status?.state).toBe('not-ready'))
+
+      const nodes = async (name: string) => (await kube.get<CiliumNetworkPolicy>(`${path}/${name}`)).status?.nodes
+      await eventually(async () => expect(await nodes('out')).toMatchObject({ node1: { ok: false, enforcing: true, error: '10.9.2.0/24: the map is full' }, node2: { ok: true } }))
+      await eventually(async () => expect(await nodes('quiet')).toMatchObject({ node1: { ok: false, error: `endpoint ${b1.id}: the map is full` } }))
+
+      const file = join(one.dir, 'more.yaml')
+      writeFileSync(file, '- endpointSelector: {matchLabels: {k8s:app: a}}\n  labels: [{key: name, value: more}]\n  egress:\n  - toCIDR: [10.7.0.0/16]\n')
+      const kept = 'the map is full (the change is kept, and tried again until it succeeds)\n'
+      expect(await one.answer('policy', 'import', file)).toEqual({ code: 1, out: `Error: Cannot import policy: 10.9.2.0/24, endpoint ${b1.id}: ${kept}` })
+      expect(allowed()).toHaveLength(2)
+      expect(await one.answer('policy', 'delete', 'name=more')).toEqual({ code: 1, out: `Error: Cannot delete policy: 10.9.2.0/24, endpoint ${b1.id}: ${kept}` })
+      const update = (id: string, ip: string) => one.answer('service', 'update', '--id', id, '--frontend', `${ip}:80`, '--backends', '10.244.1.2:8080')
+      expect(await update('901', '10.96.9.1')).toEqual({ code: 1, out: `Error: Cannot add/update service: ${kept}` })
+      expect(await update('902', '10.96.9.2')).toMatchObject({ code: 0 })
+      // A pod that comes meanwhile is served.
+      await createPod('f1', 'node1', { app: 'f' })
+      expect(await one.cni('ADD', { container: 'cf1', pod: 'f1' })).toMatchObject({ status: 0 })
+
+      one.kernel.refused = []
+      for (const answer of [await one.answer('policy', 'import', file), await one.answer('policy', 'delete', 'name=more'), await update('902', '10.96.9.2')]) expect(answer).toMatchObject({ code: 0 })
+      await eventually(async () => expect(await one.answer('status', '--brief')).toEqual({ code: 0, out: 'OK\n' }))
+      await eventually(async () => expect(await nodes('out')).toMatchObject({ node1: { ok: true } }))
+      expect(allowed().sort()).toEqual(['10.8.0.0/16', '10.9.0.0/16'].map((prefix) => one.kernel.cidrs.get(prefix)).sort())
+      expect(b1.policy).toEqual({ egress: [] })
+      expect((await one.answer('endpoint', 'log', String(b1.id))).out.split('\n')[1]).toMatch(/OK +ready +Successfully regenerated/)
+      expect(one.kernel.services.has('10.96.9.1:80/TCP')).toBe(true)
+    } finally {
+      one.kernel.refused = []
+      monitor.stop()
+    }
+    for (const name of ['out', 'quiet']) await kube.delete(`${path}/${name}`)
+    expect((await one.cni('DEL', { container: 'cf1', pod: 'f1' })).status).toBe(0)
+    await kube.delete('/api/v1/namespaces/default/pods/f1?gracePeriodSeconds=0')
+    for (const id of ['901', '902']) expect(await one.answer('service', 'delete', id)).toMatchObject({ code: 0 })
+    await eventually(() => expect([a1.policy.egress, b1.policy, one.kernel.cidrs.size]).toEqual([undefined, {}, 0]))
+  })
+
   it('deny prefixes, which outlives a restart, and refuse what is none', async () => {
     expect((await one.answer('prefilter', 'list')).out).toBe('Revision: 1\n')
     expect((await one.answer('prefilter', 'update', '--cidr', '10.9.1.7/24,10.8.0.0/16', '--revision', '1')).out).toBe('Revision: 2\n10.8.0.0/16\n10.9.1.0/24\n')

@@ -30,7 +30,7 @@ import type { EnforcementMode } from './policy/resolve.ts'
 import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
 import { frontendKey } from './service/translate.ts'
-import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
+import { applyPolicy, createControllers, nameOf, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 import { KubernetesState } from './shared/kubernetes.ts'
 import type { SharedState } from './shared/state.ts'
 
@@ -91,7 +91,8 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
   const api = createApiServer(createRoutes({
     config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
-    policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
+    policyChanged: async () => { await controllers.policy.settle(); return controllers.policy.failure() },
+    servicesChanged: async (frontend) => { await controllers.services.settle(); return controllers.services.failure(frontend === undefined ? '' : frontendKey(frontend)) },
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
@@ -130,7 +131,7 @@ function sharedState(etcd: Etcd | undefined, { config, client, stores, self, end
   return new KubernetesState({ client, identities, ciliumEndpoints, log, graceMs, node: self.ipv4, own: () => endpoints.list().map(({ record }) => record.identity) })
 }
 
-/** What CNI ADD waits for: identity known here, policies of all local endpoints made with it, address in the ipcache. */
+/** What CNI ADD waits for: identity known here, policies of all local endpoints made with it, address in the ipcache. What the datapath refuses of others is theirs to bear. */
 async function serve(sync: SyncDeps, controllers: Controllers, endpoint: Endpoint, pod: PodInfo): Promise<void> {
   const { endpoints, shared } = sync
   endpoints.setPod(endpoint, pod)
@@ -139,8 +140,9 @@ async function serve(sync: SyncDeps, controllers: Controllers, endpoint: Endpoin
   endpoints.setIdentity(endpoint, identity, pod.labels)
   applyPolicy(sync, endpoint, 'updated security labels')
   await Promise.all([controllers.policy.settle(), controllers.ipcache.settle()])
-  const failed = [controllers.policy, controllers.ipcache].find(({ status }) => status.consecutiveFailures > 0)
-  if (failed !== undefined) throw new Error(`${failed.name} failed: ${failed.status.message}`)
+  const { ipv4, ipv6 = ipv4 } = endpoint.record
+  const refused = controllers.policy.failure(nameOf(endpoint)) ?? controllers.ipcache.failure(ipv4) ?? controllers.ipcache.failure(ipv6)
+  if (refused !== undefined) throw new Error(refused)
 }
 
 /** A new identity comes back by the watch; other endpoints' policies need it before its pod sends. Bounded: the watch may be down. */

@@ -64,7 +64,7 @@ struct policy_entry {
 	__be16 proxy_port; /* where the agent's proxy decides on; 0: allowed as it is */
 	__u16 pad[3];
 };
-MAP(cilium_policy, BPF_MAP_TYPE_HASH, struct policy_key, struct policy_entry, 16384);
+MAP(cilium_policy, BPF_MAP_TYPE_HASH, struct policy_key, struct policy_entry, 65536); /* of all endpoints: 6.8 MB */
 
 struct lb4_key {
 	__be32 address;

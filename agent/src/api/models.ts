@@ -13,7 +13,7 @@ export interface StatusModel {
   ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
   /** `Cluster health` once all nodes have been asked. */
   cluster?: HealthModel; 'cilium-health': State
-  proxy: { ip: string; 'port-range': string; redirects: number }
+  proxy: { ip: string; 'port-range': string; redirects: number; /** What it can't do at present. */ error?: string }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }

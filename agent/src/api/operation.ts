@@ -55,8 +55,8 @@ export function operationRoutes(deps: OperationDeps): Routes {
     'PATCH /v1/endpoint/*/config': async ({ parameters: [id], body }) => { changeEndpoint(deps, endpoint(id), await body()); return ok(null) },
     'POST /v1/endpoint/*/regenerate': ({ parameters: [id] }) => {
       const found = endpoint(id)
-      endpoints.regenerate(found, 'requested on the command line')
-      monitor.agentEvent('Endpoint regenerated', { id: found.id, labels: [...found.record.labels] })
+      try { endpoints.regenerate(found, 'requested on the command line') } catch (error) { monitor.regenerated(found, error); throw error }
+      monitor.regenerated(found)
       return ok(null)
     },
   }
@@ -77,10 +77,10 @@ function refused(run: () => void): void {
 const prefilterModel = ({ prefilter, datapath }: OperationDeps): PrefilterModel => ({ status: { realized: { revision: prefilter.revision, deny: prefilter.list() }, mode: datapath.prefilterMode() ?? 'off' } })
 
 /** What the datapath sees of the endpoint, and whether it has the present rules. */
-function endpointHealth({ datapath, policies }: OperationDeps, { id, record, policyRevision }: Endpoint): EndpointHealthModel {
+function endpointHealth({ datapath, policies }: OperationDeps, { id, record, state, policyRevision }: Endpoint): EndpointHealthModel {
   const connected = existsSync(`/sys/class/net/${record.hostInterface}`)
   const bpf = datapath.listEndpoints().some((entry) => entry.id === id && entry.ip === record.ipv4 && entry.identity === record.identity) ? 'OK' : 'Failure'
-  const policy = policyRevision >= policies.revision ? 'OK' : 'Pending'
+  const policy = state === 'not-ready' ? 'Failure' : policyRevision >= policies.revision ? 'OK' : 'Pending'
   return { overallHealth: connected && bpf === 'OK' ? policy : 'Failure', bpf, policy, connected }
 }
 

@@ -24,8 +24,8 @@ export interface ApiDeps extends OperationDeps {
   shared: SharedState; cidrs: CIDRIdentities
   /** Where one is used. */
   kvstore: Kvstore | undefined
-  /** Resolves when every endpoint has the present rules. */
-  policyChanged: () => Promise<void>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services. */ servicesChanged: () => Promise<void>; namespaceLabels: NamespaceLabels
+  /** Resolves when every endpoint has the present rules, or with what kept them from it. */
+  policyChanged: () => Promise<string | undefined>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services; with why it has not that of this frontend. */ servicesChanged: (frontend?: ServiceSpec['frontend']) => Promise<string | undefined>; namespaceLabels: NamespaceLabels
   proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
@@ -43,6 +43,11 @@ const traceRequest = z.object({
 /** Bad requests are answered as such, with what is wrong. */
 function asked<T>(parse: (body: unknown) => T, body: unknown): T {
   try { return parse(body) } catch (error) { throw new ApiError(400, messageOf(error)) }
+}
+
+/** Tells who asked for a change that the datapath refuses it. The change itself stays. */
+function taken(refusal: string | undefined): void {
+  if (refusal !== undefined) throw new ApiError(500, `${refusal} (the change is kept, and tried again until it succeeds)`)
 }
 
 export function createRoutes(deps: ApiDeps): Routes {
@@ -71,13 +76,13 @@ export function createRoutes(deps: ApiDeps): Routes {
       const model = asked((it) => serviceRequest.parse(it), await body())
       const spec = { id: Number(id), frontend: model['frontend-address'], backends: model['backend-addresses'], ...(model.affinity === undefined ? {} : { affinity: model.affinity }) }
       const answer = asked((it) => deps.manual.set(it, deps.services()), spec)
-      await deps.servicesChanged()
+      taken(await deps.servicesChanged(spec.frontend))
       return ok(answer)
     },
     'DELETE /v1/service/*': async ({ parameters: [id = ''] }) => {
-      const there = deps.services().some((it) => it.id === Number(id))
-      if (!deps.manual.delete(Number(id))) throw new ApiError(there ? 403 : 404, there ? `service ${id} is of Kubernetes: delete it there` : `service ${id} not found`)
-      await deps.servicesChanged()
+      const there = deps.services().find((it) => it.id === Number(id))
+      if (!deps.manual.delete(Number(id))) throw new ApiError(there === undefined ? 404 : 403, there !== undefined ? `service ${id} is of Kubernetes: delete it there` : `service ${id} not found`)
+      taken(await deps.servicesChanged(there?.frontend))
       return ok(null)
     },
     'GET /v1/node': () => ok(deps.nodes()),
@@ -89,14 +94,14 @@ export function createRoutes(deps: ApiDeps): Routes {
         try { return fromRules(ruleList.parse(it)) } catch (error) { policies.countError(); throw error }
       }, sent)
       const revision = policies.add(rules)
-      await deps.policyChanged()
+      taken(await deps.policyChanged())
       return ok({ policy: sortedJson(policies.rules, 2), revision } satisfies PolicyModel)
     },
     'DELETE /v1/policy': async ({ body }) => {
       const labels = asked((it) => labelList.parse(it), await body()).map(parseLabel)
       const deleted = policies.remove(labels)
       if (deleted === 0) throw new ApiError(404, labels.length === 0 ? 'no imported policy rule' : 'no imported policy rule has these labels; those of Kubernetes are deleted there')
-      await deps.policyChanged()
+      taken(await deps.policyChanged())
       return ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel)
     },
     'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(policies.rules, deps.enforcement.get(), deps.namespaceLabels, asked((it) => traceRequest.parse(it), await body()))),

@@ -12,7 +12,7 @@ import type { SharedState } from '../shared/state.ts'
 import { controllerModel, type StatusModel } from './models.ts'
 
 export interface StatusDeps {
-  datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]; shared: SharedState; health: HealthProber; proxy: { redirects: number }
+  datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]; shared: SharedState; health: HealthProber; proxy: { redirects: number; failure?: string | undefined }
   kubernetesVersion: string; routerIPv4: string; routerIPv6?: string | undefined; ready: () => boolean
 }
 
@@ -34,7 +34,7 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
     cilium: kvstore.state === 'Failure' ? { state: 'Failure', msg: 'Kvstore service is not ready' } : ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
     nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
     ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
-    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects },
+    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects, ...(proxy.failure === undefined ? {} : { error: proxy.failure }) },
     'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),
     controllers: controllers.map(({ status }) => controllerModel(status)),
   }

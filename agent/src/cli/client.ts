@@ -12,7 +12,9 @@ export const socketPath = (): string => socketOfCall.getStore() ?? process.env['
 export class AgentError extends Error {
   /** The agent couldn't be reached at all. */
   readonly unreachable: boolean
-  constructor(message: string, unreachable: boolean) { super(message); this.unreachable = unreachable }
+  /** Of an answer. */
+  readonly status: number | undefined
+  constructor(message: string, unreachable: boolean, status?: number) { super(message); this.unreachable = unreachable; this.status = status }
 }
 
 export async function get<T>(path: string): Promise<T> { return call<T>('GET', path) }
@@ -25,7 +27,7 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   if (response.statusCode === 200) return JSON.parse(text) as T
   let message = text.trim()
   try { message = (JSON.parse(text) as { error?: string }).error ?? message } catch { /* not JSON: shown as it is */ }
-  throw new AgentError(message, false)
+  throw new AgentError(message, false, response.statusCode)
 }
 
 export function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {

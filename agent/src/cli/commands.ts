@@ -14,7 +14,7 @@ import { outputFlags, render } from './output.ts'
 import { policy } from './policy.ts'
 import { prefilter } from './prefilter.ts'
 import { service } from './service.ts'
-import { briefText, statusText } from './status.ts'
+import { briefText, partProblem, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
 const one = { args: { min: 1, max: 1 } }
@@ -42,7 +42,8 @@ const status: Action = {
     if (brief && line !== 'OK') throw new CommandError(line)
     if (brief) return `${line}\n`
     const text = render(parsed, model, (it) => statusText(it, { allControllers: isGiven(parsed, 'all-controllers') || isGiven(parsed, 'verbose'), allHealth: isGiven(parsed, 'all-health') || isGiven(parsed, 'verbose'), now: Date.now() }))
-    if ([model.kubernetes, model.cilium].some(({ state }) => state === 'Failure')) throw new CommandError(line, text)
+    const problem = partProblem(model)
+    if (problem !== undefined) throw new CommandError(problem, text)
     return text
   },
 }

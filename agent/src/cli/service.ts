@@ -65,7 +65,7 @@ async function remove(parsed: ParsedFlags): Promise<string> {
       lines.push(`Service ${id} deleted successfully\n`)
     } catch (error) {
       // Of all, those of Kubernetes stay.
-      if (!(error instanceof AgentError) || error.unreachable || !all) throw new CommandError(`Cannot delete service ${id}: ${(error as Error).message}`)
+      if (!(error instanceof AgentError) || error.status !== 403 || !all) throw new CommandError(`Cannot delete service ${id}: ${(error as Error).message}`)
     }
   }
   return lines.join('')

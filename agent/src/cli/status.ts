@@ -18,7 +18,7 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
     ...(ipam.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
-    `Proxy Status:\tOK, ip ${proxy.ip}, port-range ${proxy['port-range']}`,
+    `Proxy Status:\t${proxy.error === undefined ? 'OK' : 'Failure'}, ip ${proxy.ip}, port-range ${proxy['port-range']}${proxy.error === undefined ? '' : `: ${proxy.error}`}`,
   ])
   const shown = options.allControllers ? controllers : failing
   return head + (shown.length === 0 ? '' : controllerTable(shown, options.now)) + (status.cluster === undefined ? '' : clusterHealth(status.cluster, options.allHealth))
@@ -37,13 +37,18 @@ function goDuration(seconds: number): string {
   return h > 0 ? `${h}h${m}m${s}s` : m > 0 ? `${m}m${s}s` : `${s}s`
 }
 
-/** `OK`, or `error in X: …`; the first thing that is wrong. */
-export function briefText(status: StatusModel): string {
-  const unhealthy = ({ state }: State) => state === 'Warning' || state === 'Failure'
-  if (hasFault('status-hides-failure')) return 'OK'
+/** `error in X: …` for a part that the agent can't do without, for which `cilium status` exits 1, as Cilium's does; a controller that fails is no such. */
+export function partProblem(status: StatusModel): string | undefined {
   const parts: [string, State][] = [['kvstore', status.kvstore], ['container runtime', status['container-runtime']], ['kubernetes', status.kubernetes], ['cilium', status.cilium]]
-  const found = parts.find(([, state]) => unhealthy(state))
-  if (found !== undefined) return `error in ${found[0]}: ${found[1].msg ?? ''}`
+  const found = parts.find(([, { state }]) => state === 'Warning' || state === 'Failure')
+  return found === undefined ? undefined : `error in ${found[0]}: ${found[1].msg ?? ''}`
+}
+
+/** `OK`, or `error in X: …`; the first thing that is wrong, failing controllers too. */
+export function briefText(status: StatusModel): string {
+  if (hasFault('status-hides-failure')) return 'OK'
+  const problem = partProblem(status)
+  if (problem !== undefined) return problem
   const controller = status.controllers.find((it) => it.status['consecutive-failure-count'] > 0)
   return controller === undefined ? 'OK' : `error in controller ${controller.name}: ${controller.status['last-failure-msg'] ?? ''}`
 }

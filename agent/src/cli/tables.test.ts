@@ -3,7 +3,7 @@ import type { EndpointModel, IdentityModel, ServiceModel, StatusModel } from '..
 import { sortedJson } from '../text/gojson.ts'
 import { clusterHealth, healthText } from './health.ts'
 import { recorded } from '../testing/recorded.ts'
-import { briefText, statusText } from './status.ts'
+import { briefText, partProblem, statusText } from './status.ts'
 import * as tables from './tables.ts'
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
@@ -146,6 +146,17 @@ describe('status', () => {
     expect(statusText({ ...status, ipam: { ...status.ipam, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
     for (const line of [5, 9]) expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, allHealth: false, now }).split('\n')[line])
     expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
+  })
+
+  it('is no failure of the command by a controller that fails, as in Cilium; in brief it is', () => {
+    expect([partProblem(status), briefText(status)]).toEqual([undefined, 'error in controller a-longer-name: boom'])
+    const broken = { ...status, kvstore: { state: 'Failure', msg: 'etcd is gone' } } as const
+    expect([partProblem(broken), briefText(broken)]).toEqual(['error in kvstore: etcd is gone', 'error in kvstore: etcd is gone'])
+  })
+
+  it('says what the proxy can\'t do', () => {
+    const error = 'requests to ingress port 80 of endpoint 7 are denied: no port'
+    expect(statusText({ ...status, proxy: { ...status.proxy, error } }, { allControllers: false, allHealth: false, now })).toContain(`\nProxy Status:           Failure, ip 10.11.0.1, port-range 10000-20000: ${error}\n`)
   })
 
   it('ends with the nodes that can\'t be reached', () => {

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseElf, type ElfObject } from './elf.ts'
 import { TRACE_POINT, TRACE_STATE } from './events.ts'
 import { requireFeatures } from './probe.ts'
-import { OUTSIDE, type Helper } from './testing/lab.ts'
+import { OUTSIDE, type Helper, type Pod } from './testing/lab.ts'
 import { compile, world, type World } from './testing/world.ts'
 import type { ConntrackEntry, Datapath, ServiceSpec } from './types.ts'
 
@@ -121,6 +121,18 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     expect((await w.a1.call<ServiceSpec[]>('listServices')).find(({ id }) => id === 9)).toBeUndefined()
   })
 
+  test('a new service that doesn\'t fit leaves nothing, so that others do', async () => {
+    const large = (id: number, count: number): ServiceSpec => ({ ...service(id, `10.96.1.${id}`, 'TCP'), backends: Array.from({ length: count }, (_, i) => ({ ip: `10.250.${i >> 8}.${i & 255}`, port: 80, weight: 100 })) })
+    const listed = (id: number) => w.a1.call<ServiceSpec[]>('listServices').then((services) => services.find((it) => it.id === id))
+    const [first, second, third] = [large(50, 600), large(51, 100), large(52, 50)] as const
+    await w.a1.call('upsertService', first)
+    await expect(w.a1.call('upsertService', second)).rejects.toThrow('updating map cilium_lb4_services: E2BIG; it is full (65536 entries)')
+    expect(await listed(51)).toBeUndefined()
+    await w.a1.call('upsertService', third)
+    expect(await listed(52)).toEqual(third)
+    for (const { frontend } of [first, third]) await w.a1.call('deleteService', frontend)
+  })
+
   test('a service without backends drops as that', async () => {
     await w.a1.call('upsertService', service(3, '10.96.0.12', 'TCP'))
     expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.12', '80')).toEqual({ error: 'timeout' })
@@ -192,6 +204,26 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
       await w.a1.call('setPolicy', 11, { ingress: [{ identity: 0, port: 8080, protocol: 'TCP' }] })
       expect(await w.lab.run(w.client.netns, 'tcp', w.near.ip, '8080')).toMatchObject({ reply: `near ${w.client.ip}` })
       expect(await w.lab.run(w.client.netns, 'udp', w.near.ip, '8080')).toEqual({ error: 'timeout' })
+      await w.a1.call('setPolicy', 11, {})
+    })
+
+    test('of a map that is full: what doesn\'t fit is denied, what is revoked is, enforcement is on, and how much that is is told', async () => {
+      const [room] = [parseElf(fs.readFileSync(path.join(folder, 'lash.o'))).maps.get('cilium_policy')!.maxEntries]
+      const anyOf = (...identities: number[]) => identities.map((identity) => ({ identity, port: 0, protocol: 'ANY' }))
+      const filling = anyOf(...Array.from({ length: room - 2 }, (_, i) => 100_000 + i))
+      const reply = (from: Pod, to: Pod) => w.lab.run(from.netns, 'tcp', to.ip, '8080').then((answer) => answer.reply ?? answer.error)
+      await w.a1.call('setPolicy', 11, { ingress: anyOf(1010, 2010) })
+      await w.a1.call('setPolicy', 10, { ingress: filling })
+      expect(await reply(w.client, w.near)).toBe(`near ${w.client.ip}`)
+      await expect(w.a1.call('setPolicy', 11, { ingress: anyOf(2010, 3001, 3002, 3003, 3004) })).rejects.toThrow(
+        `3 of the 5 entries of its ingress policy don't fit, and are denied (updating map cilium_policy: E2BIG; it is full (${room} entries)): have policies name fewer peers or ports, or fewer pods on this node`)
+      expect((await w.a1.call<ReturnType<Datapath['listPolicy']>>('listPolicy', 11)).map(({ identity }) => identity).sort()).toEqual([2010, 3001])
+      expect([await reply(w.client, w.near), await reply(w.far, w.near)]).toEqual(['timeout', `near ${w.far.ip}`])
+      await expect(w.a1.call('setPolicy', 10, { ingress: filling, egress: anyOf(1011) })).rejects.toThrow('1 of the 1 entries of its egress policy')
+      expect(await reply(w.client, w.far)).toBe('timeout')
+      await w.a1.call('setPolicy', 10, {})
+      await w.a1.call('setPolicy', 11, { ingress: anyOf(2010, 1010) })
+      expect([await reply(w.client, w.near), await reply(w.client, w.far)]).toEqual([`near ${w.client.ip}`, `far ${w.client.ip}`])
       await w.a1.call('setPolicy', 11, {})
     })
 

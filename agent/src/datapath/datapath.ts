@@ -23,6 +23,7 @@ import type {
   ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
+import { messageOf } from '../log.ts'
 import { uninstallDatapath } from './uninstall.ts'
 
 /** The datapath once its programs are loaded and attached; made by openDatapath. */
@@ -126,7 +127,7 @@ export class LoadedDatapath implements Datapath {
 
   private update(id: number, change: (entry: EndpointEntry) => EndpointEntry): void {
     const entry = this.endpoints.find(id)
-    if (entry === undefined) throw new DatapathError(`there is no endpoint ${id}`)
+    if (entry === undefined) throw new DatapathError(`endpoint ${id} is not in the endpoint map: delete its pod, so that another is made`)
     this.endpoints.set(change(entry))
   }
 
@@ -135,15 +136,17 @@ export class LoadedDatapath implements Datapath {
   }
 
   setPolicy(id: number, policy: { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }): void {
-    this.setDirection(id, 'ingress', ENDPOINT_FLAG.enforceIngress, policy.ingress)
-    this.setDirection(id, 'egress', ENDPOINT_FLAG.enforceEgress, policy.egress)
+    const problems: string[] = []
+    for (const [direction, flag] of [['ingress', ENDPOINT_FLAG.enforceIngress], ['egress', ENDPOINT_FLAG.enforceEgress]] as const) {
+      try { this.setDirection(id, direction, flag, policy[direction]) } catch (error) { problems.push(messageOf(error)) }
+    }
+    if (problems.length > 0) throw new DatapathError([...new Set(problems)].join('; '))
   }
 
   private setDirection(id: number, direction: 'ingress' | 'egress', flag: number, allows: PolicyAllow[] | undefined): void {
     const enforce = (on: boolean): void => this.update(id, (entry) => ({ ...entry, flags: on ? entry.flags | flag : entry.flags & ~flag }))
     if (allows === undefined) enforce(false)
-    this.policies.replace(id, direction, allows ?? [])
-    if (allows !== undefined) enforce(true)
+    try { this.policies.replace(id, direction, allows ?? []) } finally { if (allows !== undefined) enforce(true) }
   }
 
   upsertIPCache(ip: string, entry: { identity: number; node?: string }): void {

@@ -1,7 +1,9 @@
 /** Policy entries of endpoints. */
 import type { BpfMap } from './bpf.ts'
+import { DatapathError } from './errors.ts'
 import { decodePolicyKey, decodePolicyValue, encodePolicyKey, encodePolicyValue } from './layouts.ts'
 import type { Datapath, PolicyAllow } from './types.ts'
+import { messageOf } from '../log.ts'
 
 type Direction = 'ingress' | 'egress'
 
@@ -24,7 +26,10 @@ export class PolicyMap {
     })
   }
 
-  /** Makes `allows` all there is, adding first; entries that stay keep their counters. */
+  /**
+   * Makes `allows` all there is, adding first; entries that stay keep their counters. What the map has no room for is tried once more when what is no longer allowed has gone; then throws
+   * with how many don't fit. They are denied.
+   */
   replace(endpoint: number, direction: Direction, allows: PolicyAllow[]): void {
     const wanted = new Map(allows.flatMap(expand).map(({ proxyPort = 0, ...allow }) => [encodePolicyKey({ ...allow, endpoint, egress: direction === 'egress' }), proxyPort] as const))
     const present = this.keysOf(endpoint, direction)
@@ -33,12 +38,24 @@ export class PolicyMap {
       return (key) => set.has(key.toString('latin1'))
     }
     const isPresent = has(present), isWanted = has([...wanted.keys()])
-    for (const [key, proxyPort] of wanted) {
+    const write = (key: Buffer, proxyPort: number): void => {
       const old = isPresent(key) ? this.map.lookup(key) : undefined
       const value = old === undefined ? { packets: 0, bytes: 0, proxyPort: undefined } : decodePolicyValue(old)
       if (value.proxyPort !== proxyPort) this.map.update(key, encodePolicyValue({ ...value, proxyPort }))
     }
+    const refused: Buffer[] = []
+    for (const [key, proxyPort] of wanted) try { write(key, proxyPort) } catch { refused.push(key) }
     for (const key of present) if (!isWanted(key)) this.map.delete(key)
+    let reason: unknown, denied = 0
+    for (const key of refused) {
+      try { write(key, wanted.get(key)!) } catch (error) {
+        reason = error
+        denied++
+        // What may not pass by the proxy must not pass without it.
+        this.map.delete(key)
+      }
+    }
+    if (denied > 0) throw new DatapathError(`${denied} of the ${wanted.size} entries of its ${direction} policy don't fit, and are denied (${messageOf(reason)}): have policies name fewer peers or ports, or fewer pods on this node`, { cause: reason })
   }
 
   deleteEndpoint(endpoint: number): void {

@@ -58,10 +58,17 @@ class FamilyServices {
     return Array.from({ length: count }, (_, i) => this.slot(frontend, i + 1)).flatMap((slot) => slot === undefined ? [] : [{ ip: slot.ip, port: slot.port }])
   }
 
-  /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. */
-  upsert({ id, frontend, backends: wanted, affinity = 0 }: ServiceSpec): void {
+  /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. Of a new one that doesn't fit nothing stays. */
+  upsert(service: ServiceSpec): void {
+    const old = this.slot(service.frontend, 0)
+    try { this.write(service, old) } catch (error) {
+      if (old === undefined) this.erase(service.frontend, service.id, slots(service.backends))
+      throw error
+    }
+  }
+
+  private write({ id, frontend, backends: wanted, affinity = 0 }: ServiceSpec, old: ServiceValue | undefined): void {
     const backends = slots(wanted)
-    const old = this.slot(frontend, 0)
     const oldBackends = this.backendsOf(frontend, old?.count ?? 0)
     this.reverseNat.update(u32Key(id), encodeReverseNat(frontend.ip, frontend.port))
     for (const backend of backends) this.backends.update(encodeBackendKey(backend.ip, backend.port, id), u32Key(1))
@@ -77,10 +84,13 @@ class FamilyServices {
   delete(frontend: ServiceSpec['frontend']): void {
     const old = this.slot(frontend, 0)
     if (old === undefined) return
-    const backends = this.backendsOf(frontend, old.count)
-    for (let slave = 0; slave <= old.count; slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
-    for (const backend of backends) this.backends.delete(encodeBackendKey(backend.ip, backend.port, old.revnat))
-    this.reverseNat.delete(u32Key(old.revnat))
+    this.erase(frontend, old.revnat, this.backendsOf(frontend, old.count))
+  }
+
+  private erase(frontend: ServiceSpec['frontend'], id: number, backends: Backend[]): void {
+    for (let slave = 0; slave <= backends.length; slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
+    for (const { ip, port } of backends) this.backends.delete(encodeBackendKey(ip, port, id))
+    this.reverseNat.delete(u32Key(id))
   }
 
   list(): ServiceSpec[] {

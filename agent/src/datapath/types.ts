@@ -97,7 +97,7 @@ export interface Datapath {
   adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined
   removeEndpoint(id: number): void
   setEndpointIdentity(id: number, identity: number): void
-  /** Makes `ingress`/`egress` the whole policy of the endpoint. `undefined` = not enforced (all allowed). New allows are added before old ones are removed, and enforcement is switched on last, off first. Identity 1 (host) is always allowed in. */
+  /** Makes `ingress`/`egress` the whole policy of the endpoint. `undefined` = not enforced (all allowed). New allows are added before old ones are removed, and enforcement is switched on last, off first. Identity 1 (host) is always allowed in. Throws when not all of it fits: all else is as asked for then, and what doesn't fit is denied. */
   setPolicy(id: number, policy: { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }): void
   /** Address of either family → identity; `node` is the tunnel end for addresses outside this node. */
   upsertIPCache(ip: string, entry: { identity: number; node?: string }): void

@@ -3,7 +3,7 @@ import type { Labels } from '../identity/labels.ts'
 import type { EndpointOptions } from '../monitor/options.ts'
 import type { ResolvedPolicy } from '../policy/resolve.ts'
 
-export type EndpointState = 'creating' | 'waiting-for-identity' | 'waiting-to-regenerate' | 'regenerating' | 'ready' | 'restoring' | 'disconnecting'
+export type EndpointState = 'creating' | 'waiting-for-identity' | 'waiting-to-regenerate' | 'regenerating' | 'ready' | 'not-ready' | 'restoring' | 'disconnecting'
 export interface StatusEntry { timestamp: string; code: 'OK' | 'Warning' | 'Failure'; state: EndpointState; message: string }
 
 /** What of an endpoint outlives the agent; one ep.json each. */

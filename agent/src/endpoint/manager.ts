@@ -14,9 +14,9 @@ import type { StateDir } from './statedir.ts'
 
 /** Who decides on requests where a policy asks for that. */
 export interface Redirector {
-  /** A policy as the datapath is to have it. */
-  apply(endpoint: number, policy: ResolvedPolicy): { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
-  /** The datapath has it. */
+  /** A policy as the datapath is to have it. What can't be redirected is left out of it; `refused` says what, and why. */
+  apply(endpoint: number, policy: ResolvedPolicy): { ingress?: PolicyAllow[]; egress?: PolicyAllow[]; refused?: string }
+  /** The datapath has it, as far as it takes it. */
   settle(endpoint: number): void
   remove(endpoint: number): void
 }
@@ -116,58 +116,59 @@ export class EndpointManager {
     this.#state.save(endpoint.record)
   }
 
-  /** Returns whether the datapath had to change. */
+  /**
+   * Returns whether the datapath had to change. Throws when that doesn't take all of it: what is revoked is revoked then, what is enforced is enforced, and the endpoint is not-ready until
+   * the next call succeeds.
+   */
   setPolicy(endpoint: Endpoint, policy: ResolvedPolicy, revision: number, reason: string): boolean {
     const first = endpoint.policyRevision === 0
-    const same = !first && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
-    if (!same) {
-      endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
-      this.#counted(() => {
-        if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
-        else this.#enforce(endpoint.id, policy)
-      })
-    }
+    const same = !first && endpoint.state !== 'not-ready' && JSON.stringify(endpoint.policy) === JSON.stringify(policy)
     endpoint.policy = policy
-    endpoint.policyRevision = revision
-    if (!same) {
-      endpoint.enter('ready', `Successfully regenerated endpoint program due to ${reason}`)
-      this.#changed()
-    }
+    if (same) endpoint.policyRevision = revision
+    else this.#regenerate(endpoint, reason, () => {
+      if (hasFault('update-opens-window') && !first) this.#openWindow(endpoint, policy)
+      else this.#enforce(endpoint.id, policy)
+      endpoint.policyRevision = revision
+    })
     return !same
   }
 
   /** Puts an endpoint's entry, program and policy into the datapath anew. Throws when its interface is gone. */
   regenerate(endpoint: Endpoint, reason: string): void {
     const { id, hostInterface, identity } = endpoint.record
+    this.#regenerate(endpoint, reason, () => {
+      const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
+      if (link === undefined) throw new Error(`its interface ${hostInterface} is gone: delete its pod, so that another is made`)
+      endpoint.link = link
+      this.#enforce(id, endpoint.policy)
+    })
+  }
+
+  /** With the states and words of Cilium's endpoint log. Throws what `run` throws. */
+  #regenerate(endpoint: Endpoint, reason: string, run: () => void): void {
+    const before = endpoint.state
+    endpoint.enter('waiting-to-regenerate', `Triggering endpoint regeneration due to ${reason}`)
     endpoint.enter('regenerating', `Regenerating Endpoint BPF: ${reason}`)
     try {
-      this.#counted(() => {
-        const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
-        if (link === undefined) throw new Error(`its interface ${hostInterface} is gone`)
-        endpoint.link = link
-        this.#enforce(id, endpoint.policy)
-      })
+      run()
     } catch (error) {
-      endpoint.enter('ready', `Error while regenerating endpoint: ${messageOf(error)}`, 'Failure')
+      this.regenerations.fail++
+      endpoint.enter('not-ready', `Error regenerating endpoint: ${messageOf(error)}`, 'Failure')
+      // Listeners begin the next try; after a second failure the controller's pause decides when that is.
+      if (before !== 'not-ready') this.#changed()
       throw error
     }
+    this.regenerations.success++
+    endpoint.enter('ready', 'Completed endpoint regeneration with no pending regeneration requests')
     endpoint.enter('ready', `Successfully regenerated endpoint program due to ${reason}`)
     this.#changed()
   }
 
-  #counted(run: () => void): void {
-    try {
-      run()
-      this.regenerations.success++
-    } catch (error) {
-      this.regenerations.fail++
-      throw error
-    }
-  }
-
+  /** As far as that goes, then throws what doesn't. */
   #enforce(id: number, policy: ResolvedPolicy): void {
-    this.#datapath.setPolicy(id, this.#proxy.apply(id, policy))
-    this.#proxy.settle(id)
+    const { refused, ...direct } = this.#proxy.apply(id, policy)
+    try { this.#datapath.setPolicy(id, direct) } finally { this.#proxy.settle(id) }
+    if (refused !== undefined) throw new Error(refused)
   }
 
   /** A seeded fault. */

@@ -26,7 +26,7 @@ export function toCiliumEndpoint({ record, state, policy }: Endpoint, nodeIPv4: 
 export async function publishEndpoints(input: { client: KubeClient; published: Informer<CiliumEndpoint>; endpoints: Endpoint[]; nodeIPv4: string }): Promise<void> {
   const { client, published, endpoints, nodeIPv4 } = input
   // A pod has several endpoints for a moment when its sandbox is made anew: the youngest counts.
-  const wanted = new Map(endpoints.filter(({ state }) => state === 'ready').map((endpoint) => [podKey(endpoint.record), toCiliumEndpoint(endpoint, nodeIPv4)]))
+  const wanted = new Map(endpoints.filter(({ state, policyRevision }) => state === 'ready' || (state === 'not-ready' && policyRevision > 0)).map((endpoint) => [podKey(endpoint.record), toCiliumEndpoint(endpoint, nodeIPv4)]))
   for (const object of published.list()) {
     if (object.status?.networking?.node === nodeIPv4 && !wanted.has(keyOf(object)) && !endpoints.some(({ record }) => podKey(record) === keyOf(object))) {
       await client.delete(pathOf(object.metadata.namespace ?? 'default', object.metadata.name))

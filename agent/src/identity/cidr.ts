@@ -8,6 +8,7 @@ import { lastAllocated, type Identity } from './reserved.ts'
  */
 export class CIDRIdentities {
   readonly #ids: Map<string, number>
+  readonly #absent = new Set<string>()
   #last: number
   /** `known`: what an agent before has left in the datapath. */
   constructor(known: Iterable<{ prefix: string; identity: number }> = []) {
@@ -18,9 +19,12 @@ export class CIDRIdentities {
   /** By number. */
   get prefixes(): ReadonlyMap<number, string> { return new Map([...this.#ids].map(([prefix, id]) => [id, prefix])) }
 
+  /** Those that the datapath has not: their addresses have the identity of what is around them. */
+  get absent(): ReadonlySet<string> { return this.#absent }
+
   has(prefix: string): boolean { return this.#ids.has(prefix) }
 
-  /** The number of a prefix, a new one at first. 24 bits are what the datapath has room for. */
+  /** The number of a prefix, a new one at first, which the datapath has not then. 24 bits are what the datapath has room for. */
   of(prefix: string): number {
     const known = this.#ids.get(prefix)
     if (known !== undefined) return known
@@ -28,10 +32,14 @@ export class CIDRIdentities {
     do this.#last = this.#last >= 0xff_ffff ? lastAllocated + 1 : this.#last + 1
     while (used.has(this.#last))
     this.#ids.set(prefix, this.#last)
+    this.#absent.add(prefix)
     return this.#last
   }
 
-  forget(prefix: string): void { this.#ids.delete(prefix) }
+  /** The datapath has it now. */
+  realize(prefix: string): void { this.#absent.delete(prefix) }
+
+  forget(prefix: string): void { this.#ids.delete(prefix); this.#absent.delete(prefix) }
 
   /** As lists show them: `cidr:10.9.0.0/16`, those it lies in, and the world. */
   list(): Identity[] {

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { Datapath } from '../datapath/types.ts'
+import type { Endpoint } from '../endpoint/endpoint.ts'
+import { messageOf } from '../log.ts'
 import type { L7Record } from '../proxy/record.ts'
 import { encodeFrame, type Frame } from './frames.ts'
 
@@ -27,6 +29,12 @@ export class MonitorHub {
   get lost(): number { return this.#lost }
 
   agentEvent(subtype: string, message: unknown): void { this.#send({ kind: 'agent', subtype, message }) }
+
+  /** How a regeneration of an endpoint ended. */
+  regenerated({ id, record: { labels } }: Endpoint, error?: unknown): void {
+    if (error === undefined) this.agentEvent('Endpoint regenerated', { id, labels: [...labels] })
+    else this.agentEvent('Failed endpoint regeneration', { id, labels: [...labels], error: messageOf(error) })
+  }
 
   l7Event(record: L7Record): void { this.#send({ kind: 'l7', record }) }
 

@@ -11,7 +11,7 @@ import type { Rule } from './rule.ts'
 const pod = (app: string, namespace = 'default'): Labels => podLabels({ namespace, labels: { app } })
 const identities = new Map<number, Labels>([...reservedIdentities.map(({ id, labels }) => [id, labels] as const), [1000, pod('server')], [1001, pod('client')], [1002, pod('client', 'other')], [1003, pod('else')]])
 const world = (rules: Rule[], more: Partial<World> = {}): World => ({
-  rules, identities, cidrs: new Map(), mode: 'default', serviceAddresses: () => [], nameAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
+  rules, identities, cidrs: new Map(), absent: new Set(), mode: 'default', serviceAddresses: () => [], nameAddresses: () => [], namedPorts: (id) => new Map(id === 1001 ? [['http/TCP', [8081, 8082]]] : []),
   namespaceLabels: (name) => ({ default: { team: 'red' }, other: { team: 'blue' } })[name], ...more,
 })
 const server = { labels: pod('server'), namedPorts: new Map([['http/TCP', 8080]]) }
@@ -51,7 +51,7 @@ describe('a NetworkPolicy', () => {
     const cidrs = new Map([[70_000, '10.0.0.0/8'], [70_001, '10.1.0.0/16'], [70_002, '10.1.2.0/24'], [70_003, '10.2.0.0/16'], [70_004, '11.0.0.0/8']])
     expect(show(resolve(policy, { cidrs }).ingress)).toEqual(['70000 0/ANY', '70003 0/ANY'])
     const world0 = knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] } }] }] })
-    expect(show(resolve(world0, { cidrs }).ingress)).toEqual(['2 0/ANY', '70004 0/ANY'])
+    expect(show(resolve(world0, { cidrs: new Map([...cidrs, [70_005, '::/0']]) }).ingress)).toEqual(['2 0/ANY', '70004 0/ANY'])
   })
 
   it('tells prefixes of IPv6 as it does those of IPv4, and all of either from all of the other', () => {
@@ -63,6 +63,20 @@ describe('a NetworkPolicy', () => {
     expect([...prefixesOf([pod('server')], world(six('0.0.0.0/0').rules))]).toEqual(['::/0'])
     expect(show(resolve(six('0.0.0.0/0'), { cidrs }).ingress)).toEqual(['2 0/ANY', '70002 0/ANY'])
     expect(show(resolve(six('::/0'), { cidrs }).ingress)).toEqual(['70000 0/ANY', '70001 0/ANY', '70003 0/ANY'])
+  })
+
+  it('leaves out what is around an exception that the datapath has not', () => {
+    const block = (cidr: string, ...except: string[]) => knp({ podSelector, ingress: [{ from: [{ ipBlock: { cidr, except } }] }] })
+    const cidrs = new Map([[70_000, '10.0.0.0/8'], [70_001, '10.1.0.0/16'], [70_002, '10.1.2.0/24'], [70_003, '10.1.2.3/32'], [70_004, 'fd00::/8'], [70_005, 'fd00:1::/32'], [70_006, '::/0']])
+    const allowed = (policy: ReturnType<typeof block>, ...absent: string[]) => show(resolve(policy, { cidrs, absent: new Set(absent) }).ingress)
+    const nested = block('10.0.0.0/8', '10.1.2.0/24')
+    expect(allowed(nested)).toEqual(['70000 0/ANY', '70001 0/ANY'])
+    expect(allowed(nested, '10.1.2.0/24')).toEqual(['70000 0/ANY'])
+    expect(allowed(nested, '10.1.2.0/24', '10.1.0.0/16')).toEqual(['70001 0/ANY'])
+    expect(allowed(block('fd00::/8', 'fd00:1::/32'), 'fd00:1::/32')).toEqual([])
+    // The rest of the world, of IPv6 too, has the world's own identity.
+    expect(allowed(block('0.0.0.0/0', '10.0.0.0/8'), '10.0.0.0/8')).not.toContain('2 0/ANY')
+    expect(allowed(block('0.0.0.0/0'), '::/0')).toEqual(['70000 0/ANY', '70001 0/ANY', '70002 0/ANY', '70003 0/ANY'])
   })
 
   it('tells what it can not', () => {

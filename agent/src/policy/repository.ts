@@ -12,7 +12,7 @@ interface Entry { version: string; rules: Rule[]; revision: number; error?: stri
 export interface RuleStore { load(): Rule[]; save(rules: Rule[]): void }
 
 /** Cluster policies as this agent sees them. `enforcing`: rules are in force, if only those of an earlier version. */
-export interface PolicyState { revision: number; enforcing: boolean; error?: string }
+export interface PolicyState { revision: number; rules: Rule[]; enforcing: boolean; error?: string }
 
 /** All rules in force, and their revision, which grows by one with every policy that comes, changes or goes. */
 export class PolicyRepository {
@@ -40,7 +40,7 @@ export class PolicyRepository {
   stateOf(policy: CiliumNetworkPolicy): PolicyState | undefined {
     const entry = this.#entries.get(`CiliumNetworkPolicy/${keyOf(policy)}`)
     if (entry === undefined || entry.version !== versionOf(policy)) return undefined
-    return { revision: entry.revision, enforcing: entry.rules.length > 0, ...(entry.error === undefined ? {} : { error: entry.error }) }
+    return { revision: entry.revision, rules: entry.rules, enforcing: entry.rules.length > 0, ...(entry.error === undefined ? {} : { error: entry.error }) }
   }
 
   /** Adds rules that were not applied through Kubernetes; returns the revision they are in. */

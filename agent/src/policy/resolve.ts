@@ -1,5 +1,6 @@
 import { contains, normalized } from '../cluster/cidr.ts'
 import type { Protocol } from '../datapath/types.ts'
+import { hasFault } from '../fault.ts'
 import type { Labels } from '../identity/labels.ts'
 import { firstAllocated, reserved } from '../identity/reserved.ts'
 import { egressPeers, ingressPeers, isLimited, isPorted, type CIDRRule, type Peers, type Rule, type Selector, type ServiceReference } from './rule.ts'
@@ -14,6 +15,8 @@ export interface World {
   identities: ReadonlyMap<number, Labels>
   /** Prefixes that have an identity of their own: those of `prefixesOf`, or more. */
   cidrs: ReadonlyMap<number, string>
+  /** Those of them that the datapath has not: their addresses have the identity of the prefix around them. */
+  absent: ReadonlySet<string>
   namespaceLabels: NamespaceLabels
   /** Addresses behind a service that was given its Endpoints by hand. */
   serviceAddresses: (service: ServiceReference) => string[]
@@ -97,10 +100,22 @@ function ofEntity(entity: string, world: World): number[] {
   }
 }
 
-/** Every known prefix that lies in it and in no exception: an address has the identity of the longest prefix, which is never longer than the rule's own. */
+/**
+ * Every known prefix that lies in it and in no exception: an address has the identity of the longest prefix, which is never longer than the rule's own. An exception that the datapath has not
+ * can't be told from what is around it, so that is left out too.
+ */
 function ofCIDR({ cidr, except = [] }: CIDRRule, world: World): number[] {
   const inside = [...world.cidrs].filter(([, prefix]) => contains(cidr, prefix) && !except.some((it) => contains(it, prefix))).map(([id]) => id)
-  return cidr === everywhere ? [reserved.world, ...inside] : inside
+  const present = new Map([...world.cidrs].filter(([, prefix]) => !world.absent.has(prefix)).map(([id, prefix]) => [prefix, id]))
+  const blurred = new Set([...except, ...(cidr === everywhere ? [everywhere6] : [])].filter((prefix) => !present.has(prefix)).map((prefix) => around(prefix, present)))
+  return [...(cidr === everywhere ? [reserved.world] : []), ...inside].filter((id) => !blurred.has(id) || hasFault('refused-exception-allowed'))
+}
+
+/** The identity of a prefix that has none of its own: that of the longest it lies in. */
+function around(prefix: string, present: ReadonlyMap<string, number>): number {
+  const bits = (cidr: string): number => Number(cidr.split('/')[1])
+  const outer = [...present.keys()].filter((other) => contains(other, prefix)).sort((a, b) => bits(b) - bits(a))[0]
+  return outer === undefined ? reserved.world : present.get(outer)!
 }
 
 function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {

@@ -222,6 +222,25 @@ it('a redirect that is wanted no more ends with its last connection, and its por
   expect(apply(open({}))).not.toBe(port)
 })
 
+it('a redirect that can\'t be made is told, and what it is for is denied; all else is as asked for', () => {
+  const plain: Allow = { identity: 301, port: 81, protocol: 'TCP' }
+  let taken = true
+  const proxy = new L7Proxy({
+    transport: { listenForProxy: (port) => { if (taken) throw new Error('EADDRINUSE'); return listenOn(undefined, port) }, listPolicy: () => [], proxyOrigin: () => undefined, connectForProxy: () => new net.Socket() },
+    labelsOf: () => [], endpointAt: () => 0, record: () => undefined, log: createLogger({ debug: false, write: () => undefined }),
+  })
+  proxies.push(proxy)
+  const why = 'requests to ingress port 80 of endpoint 6 are denied: no port for the proxy among 10000-20000 (EADDRINUSE): end what listens there on this node'
+  expect(proxy.apply(6, { ingress: [...open(landing), plain] })).toEqual({ ingress: [plain], refused: why })
+  expect(proxy.failure).toBe(why)
+  expect(proxy.apply(6, { ingress: [plain] })).toEqual({ ingress: [plain] })
+  expect(proxy.failure).toBeUndefined()
+  proxy.apply(6, { ingress: open(landing) })
+  taken = false
+  expect(proxy.apply(6, { ingress: open(landing) })).toEqual({ ingress: [{ identity: peer, port: 80, protocol: 'TCP', proxyPort: expect.any(Number) as number }] })
+  expect(proxy.failure).toBeUndefined()
+})
+
 it('a client whose identity has changed is asked of policy, and of the server, by the new one', async () => {
   const { port, origin, dialled } = start([...open({}), { identity: 301, port: 80, protocol: 'TCP', http: [{ path: '/ok' }] }])
   const client = net.connect(port, '127.0.0.1')

@@ -36,6 +36,8 @@ export class L7Proxy {
   readonly #rules = new RuleCache()
   readonly #redirects = new Map<string, Redirect>()
   readonly #policies = new Map<number, ResolvedPolicy>()
+  /** Of a redirect, by its key: that it can't be made, or accept. */
+  readonly #failures = new Map<string, string>()
   #lastPort: number = portRange.last
   #sweep: NodeJS.Timeout | undefined
 
@@ -43,12 +45,17 @@ export class L7Proxy {
 
   get redirects(): number { return this.#redirects.size }
 
-  /** Takes a policy over, and gives it as the datapath is to have it. Throws when there is no port to listen at: nothing has changed then. */
-  apply(endpoint: number, policy: ResolvedPolicy): { ingress?: PolicyAllow[]; egress?: PolicyAllow[] } {
-    const direct = (direction: Direction) => policy[direction]?.map((allow) => this.#withPort(endpoint, direction, allow))
+  /** What it can't do at present that policy asks for. */
+  get failure(): string | undefined { return [...this.#failures.values()][0] }
+
+  /** Takes a policy over, and gives it as the datapath is to have it: without what there is no port to listen at for, which `refused` tells. */
+  apply(endpoint: number, policy: ResolvedPolicy): { ingress?: PolicyAllow[]; egress?: PolicyAllow[]; refused?: string } {
+    for (const key of this.#failures.keys()) if (key.startsWith(`${endpoint}/`) && !this.#redirects.has(key)) this.#failures.delete(key)
+    const direct = (direction: Direction) => policy[direction]?.flatMap((allow) => this.#withPort(endpoint, direction, allow) ?? [])
     const [ingress, egress] = [direct('ingress'), direct('egress')]
     this.#policies.set(endpoint, policy)
-    return { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) }
+    const refused = [...this.#failures].find(([key]) => key.startsWith(`${endpoint}/`) && !this.#redirects.has(key))?.[1]
+    return { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }), ...(refused === undefined ? {} : { refused }) }
   }
 
   /** Once the datapath has the policy that was applied last: ends what it no longer wants. */
@@ -65,6 +72,7 @@ export class L7Proxy {
 
   remove(endpoint: number): void {
     for (const [key, redirect] of this.#redirects) if (redirect.endpoint === endpoint) this.#end(key, redirect)
+    for (const key of this.#failures.keys()) if (key.startsWith(`${endpoint}/`)) this.#failures.delete(key)
     this.#policies.delete(endpoint)
   }
 
@@ -78,23 +86,31 @@ export class L7Proxy {
     for (const [key, redirect] of this.#redirects) this.#end(key, redirect)
   }
 
-  #withPort(endpoint: number, direction: Direction, { http, ...allow }: Allow): PolicyAllow {
+  #withPort(endpoint: number, direction: Direction, { http, ...allow }: Allow): PolicyAllow | undefined {
     if (http === undefined) return allow
     const key = keyOf(endpoint, direction, allow.port)
-    const redirect = this.#redirects.get(key) ?? this.#open(endpoint, direction, allow.port)
-    this.#redirects.set(key, redirect)
-    return { ...allow, proxyPort: redirect.proxyPort }
+    try {
+      const redirect = this.#redirects.get(key) ?? this.#open(endpoint, direction, allow.port)
+      this.#redirects.set(key, redirect)
+      return { ...allow, proxyPort: redirect.proxyPort }
+    } catch (error) {
+      this.#failures.set(key, `requests to ${direction} port ${allow.port} of endpoint ${endpoint} are denied: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   #open(endpoint: number, direction: Direction, port: number): Redirect {
     const { proxyPort, fd } = this.#listen(this.#portBefore(endpoint, direction, port))
     const statistics = noStatistics()
     const listener = new ProxyListener(fd, {
-      origin: (socket) => this.#originOf(socket),
+      origin: (socket) => { this.#failures.delete(keyOf(endpoint, direction, port)); return this.#originOf(socket) },
       decide: (origin, request) => this.#decide(endpoint, direction, port, origin, request),
       connect: (origin) => this.#connect(origin, direction),
       tell: (origin, told) => { count(statistics, told); this.#record(endpoint, direction, origin, told) },
-      failed: (error) => this.#deps.log.error('The proxy fails to accept connections', { endpointID: endpoint, direction, port, error: messageOf(error) }),
+      failed: (error) => {
+        this.#failures.set(keyOf(endpoint, direction, port), `connections to ${direction} port ${port} of endpoint ${endpoint} are not accepted: ${messageOf(error)}`)
+        this.#deps.log.error('The proxy fails to accept connections', { endpointID: endpoint, direction, port, error: messageOf(error) })
+      },
     })
     this.#deps.log.info('Redirecting to the proxy', { endpointID: endpoint, direction, port, proxyPort })
     return { endpoint, direction, port, proxyPort, listener, wanted: true, statistics }
@@ -113,7 +129,7 @@ export class L7Proxy {
       const proxyPort = tries < 0 && preferred !== undefined ? preferred : (this.#lastPort = this.#lastPort >= portRange.last ? portRange.first : this.#lastPort + 1)
       try { return { proxyPort, fd: this.#deps.transport.listenForProxy(proxyPort) } } catch (error) { problem = error }
     }
-    throw new Error(`no port for the proxy: ${messageOf(problem)}`)
+    throw new Error(`no port for the proxy among ${portRange.first}-${portRange.last} (${messageOf(problem)}): end what listens there on this node`)
   }
 
   #originOf(socket: net.Socket): ProxyOrigin | undefined {
@@ -153,6 +169,7 @@ export class L7Proxy {
   #end(key: string, { listener, endpoint, direction, port }: Redirect): void {
     listener.close()
     this.#redirects.delete(key)
+    this.#failures.delete(key)
     this.#deps.log.info('No longer redirecting to the proxy', { endpointID: endpoint, direction, port })
   }
 }

@@ -1,4 +1,5 @@
 import { messageOf, type Logger } from '../log.ts'
+import { SomeFailed } from './problems.ts'
 
 /** What `cilium status --all-controllers` tells about a controller. Times are milliseconds since the epoch. */
 export interface ControllerStatus { name: string; successes: number; failures: number; consecutiveFailures: number; lastSuccess?: number; lastFailure?: number; message?: string }
@@ -16,6 +17,7 @@ export class Controller {
   readonly #run: () => Promise<void> | void
   readonly #log: Logger
   readonly #status: ControllerStatus
+  #error: unknown
   #wanted = false
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -32,8 +34,17 @@ export class Controller {
 
   get status(): ControllerStatus { return { ...this.#status } }
 
-  /** Called after every run that succeeded. */
-  onSuccess(listener: () => void): void { this.#listeners.push(listener) }
+  /** What failed of the last run, if it went on past that. */
+  get failures(): ReadonlyMap<string, string> { return this.#error instanceof SomeFailed ? this.#error.items : new Map() }
+
+  /** Why the last run failed, if it did; of an `item`, why that did, if nothing worse happened. */
+  failure(item?: string): string | undefined {
+    if (item !== undefined && this.#error instanceof SomeFailed) return this.failures.get(item)
+    return this.#status.message
+  }
+
+  /** Called after every run. */
+  onRun(listener: () => void): void { this.#listeners.push(listener) }
 
   trigger(): void {
     if (this.#stopped) return
@@ -67,14 +78,22 @@ export class Controller {
       this.#wanted = false
       try {
         await this.#run()
-        Object.assign(this.#status, { successes: this.#status.successes + 1, consecutiveFailures: 0, lastSuccess: Date.now() })
-        delete this.#status.message
-        for (const listener of this.#listeners) listener()
+        this.#succeed()
       } catch (error) {
+        this.#error = error
         this.#fail(messageOf(error))
-        return
       }
+      for (const listener of this.#listeners) listener()
+      if (this.#error !== undefined) return
     }
+  }
+
+  #succeed(): void {
+    const status = this.#status
+    if (status.consecutiveFailures > 0) this.#log.info('Controller works again', { controller: this.name, failures: status.consecutiveFailures })
+    Object.assign(status, { successes: status.successes + 1, consecutiveFailures: 0, lastSuccess: Date.now() })
+    delete status.message
+    this.#error = undefined
   }
 
   #fail(message: string): void {

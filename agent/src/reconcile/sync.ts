@@ -14,6 +14,7 @@ import type { NamePoller } from '../policy/names.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
 import { prefixesOf, resolvePolicy, type EnforcementMode, type World } from '../policy/resolve.ts'
 import type { Rule } from '../policy/rule.ts'
+import { matches } from '../policy/selector.ts'
 import { publishPolicyStatus } from '../policy/status.ts'
 import { podKey } from '../endpoint/endpoint.ts'
 import type { ManualServices } from '../service/manual.ts'
@@ -22,6 +23,7 @@ import { serviceAddresses } from '../service/reference.ts'
 import { desiredServices, ServiceIds } from '../service/translate.ts'
 import { Controller } from './controller.ts'
 import { applyDiff } from './diff.ts'
+import { Problems } from './problems.ts'
 
 export interface SyncDeps {
   self: LocalNode; stores: Stores; datapath: Datapath; endpoints: EndpointManager; shared: SharedState; cidrs: CIDRIdentities; policies: PolicyRepository
@@ -39,7 +41,7 @@ export function createControllers(deps: SyncDeps): Controllers {
     identities: new Controller('resolve-identity', () => identitySync(deps), log),
     policy: new Controller('policy-sync', policySync(deps), log, 'datapath'),
     publish: new Controller('sync-to-k8s-ciliumendpoint', () => publishEndpoints({ client: deps.client, published: stores.ciliumEndpoints, endpoints: endpoints.list(), nodeIPv4: deps.self.ipv4 }), log),
-    policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list() }), log),
+    policyStatus: new Controller('sync-cnp-policy-status', () => publishPolicyStatus({ client: deps.client, node: deps.self.name, policies: deps.policies, objects: stores.ciliumPolicies.list(), refusal: (rules) => refusalOf(deps, rules, controllers.policy.failures) }), log),
   }
   const { ipcache, tunnels, services, identities, policy, publish, policyStatus } = controllers
   stores.nodes.onChange(() => { ipcache.trigger(); tunnels.trigger(); services.trigger() })
@@ -51,7 +53,7 @@ export function createControllers(deps: SyncDeps): Controllers {
   stores.namespaces.onChange(() => policy.trigger())
   stores.networkPolicies.onChange(() => policy.trigger())
   stores.ciliumPolicies.onChange(() => { policy.trigger(); policyStatus.trigger() })
-  policy.onSuccess(() => policyStatus.trigger())
+  policy.onRun(() => policyStatus.trigger())
   stores.pods.onChange(() => { identities.trigger(); policy.trigger() })
   shared.onIdentities(() => { identities.trigger(); policy.trigger() })
   shared.onAddresses(() => ipcache.trigger())
@@ -91,6 +93,7 @@ function serviceSync({ self, stores, datapath, manual, services: have }: SyncDep
 
 /** Follows label changes of pods, and gives an endpoint the identity its labels have in the cluster. */
 async function identitySync({ stores, endpoints, shared }: SyncDeps): Promise<void> {
+  const problems = new Problems()
   for (const endpoint of endpoints.list()) {
     const pod = stores.pods.get(podKey(endpoint.record))
     if (pod === undefined || endpoint.policyRevision === 0) continue
@@ -100,39 +103,58 @@ async function identitySync({ stores, endpoints, shared }: SyncDeps): Promise<vo
     // One that bears the collector's mark is taken anew: `lookup` does not know it.
     const known = shared.lookup(info.labels)
     if (known === endpoint.record.identity && endpoint.record.labels.join() === info.labels.join()) continue
-    endpoints.setIdentity(endpoint, known ?? await shared.allocate(info.labels), info.labels)
+    try { endpoints.setIdentity(endpoint, known ?? await shared.allocate(info.labels), info.labels) } catch (error) { problems.add(nameOf(endpoint), error) }
   }
+  problems.end()
 }
+
+/** Under which its problems are. */
+export const nameOf = ({ id }: Endpoint): string => `endpoint ${id}`
 
 /**
  * Works every endpoint's policy out anew and puts what differs into the datapath. Prefixes that rules name anew first get an identity that the rules
  * before say the same of as of the addresses around it; only then are they put into the datapath, and only then do the new rules count. Prefixes that
- * no rule names any more go in the reverse order. So no packet meets a rule that isn't there yet, nor a prefix that policy doesn't know.
+ * no rule names any more go in the reverse order. So no packet meets a rule that isn't there yet, nor a prefix that policy doesn't know. What the datapath
+ * refuses, a prefix or an endpoint's policy, holds up nothing else: it is tried again with the next run.
  */
 function policySync(deps: SyncDeps): () => void {
   const { stores, policies, monitor, endpoints, cidrs, datapath } = deps
   let applied: Rule[] = []
   const served = () => endpoints.list().filter(({ state }) => state !== 'creating' && state !== 'waiting-for-identity')
-  const keep = (rules: Rule[], reason: string) => {
+  const keep = (rules: Rule[], reason: string, problems: Problems) => {
     const world = worldOf(deps, rules)
-    for (const endpoint of served()) if (endpoint.policyRevision > 0) setPolicy(deps, endpoint, world, endpoint.policyRevision, reason)
+    for (const endpoint of served()) if (endpoint.policyRevision > 0) problems.try(nameOf(endpoint), () => setPolicy(deps, endpoint, world, endpoint.policyRevision, reason))
   }
   return () => {
+    const problems = new Problems()
     const events = policies.update(stores.networkPolicies.list(), stores.ciliumPolicies.list())
     for (const event of events) monitor.agentEvent(event.subtype, event.message)
     const { rules } = policies
     deps.names.watch(new Set(rules.flatMap(namesIn)))
     const wanted = prefixesOf(endpoints.list().map(({ record }) => record.labels), worldOf(deps, rules))
-    const fresh = [...wanted].filter((prefix) => !cidrs.has(prefix)).map((prefix) => ({ prefix, identity: cidrs.of(prefix) }))
-    if (fresh.length > 0) keep(applied, 'prefixes are named')
-    for (const { prefix, identity } of fresh) datapath.upsertCIDR(prefix, identity)
+    const fresh = [...wanted].filter((prefix) => !cidrs.has(prefix))
+    for (const prefix of fresh) cidrs.of(prefix)
+    if (fresh.length > 0) keep(applied, 'prefixes are named', problems)
+    for (const prefix of wanted) if (cidrs.absent.has(prefix)) problems.try(prefix, () => { datapath.upsertCIDR(prefix, cidrs.of(prefix)); cidrs.realize(prefix) })
     const world = worldOf(deps, rules)
-    for (const endpoint of served()) applyPolicy(deps, endpoint, events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted', world)
+    const reason = events.length > 0 ? 'policy rules changed' : 'one or more identities created or deleted'
+    for (const endpoint of served()) problems.try(nameOf(endpoint), () => applyPolicy(deps, endpoint, endpoint.state === 'not-ready' ? 'its last regeneration failed' : reason, world))
     applied = rules
     const stale = [...cidrs.prefixes.values()].filter((prefix) => !wanted.has(prefix))
-    for (const prefix of stale) { datapath.deleteCIDR(prefix); cidrs.forget(prefix) }
-    if (stale.length > 0) keep(rules, 'prefixes are named no more')
+    for (const prefix of stale) problems.try(prefix, () => { datapath.deleteCIDR(prefix); cidrs.forget(prefix) })
+    if (stale.length > 0) keep(rules, 'prefixes are named no more', problems)
+    problems.end()
   }
+}
+
+/** What the datapath refuses of these rules: a prefix that they name, or a policy that they are part of. */
+function refusalOf(deps: SyncDeps, rules: Rule[], failures: ReadonlyMap<string, string>): string | undefined {
+  if (failures.size === 0) return undefined
+  const world = worldOf(deps, rules), endpoints = deps.endpoints.list()
+  const selected = endpoints.filter(({ record }) => rules.some((rule) => matches(rule.endpointSelector, record.labels, world.namespaceLabels)))
+  const items = [...prefixesOf(endpoints.map(({ record }) => record.labels), world), ...selected.map(nameOf)]
+  const refused = items.find((item) => failures.has(item))
+  return refused === undefined ? undefined : `${refused}: ${failures.get(refused)!}`
 }
 
 const namesIn = ({ egress = [] }: Rule): string[] => egress.flatMap(({ toFQDNs = [] }) => toFQDNs.map(({ matchName }) => matchName))
@@ -142,7 +164,7 @@ const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServi
 function worldOf({ stores, shared, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
   const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
   return {
-    rules, identities: shared.identities(), cidrs: cidrs.prefixes, mode: enforcement(),
+    rules, identities: shared.identities(), cidrs: cidrs.prefixes, absent: cidrs.absent, mode: enforcement(),
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
     serviceAddresses: (reference) => serviceAddresses(reference, { services: stores.services.list(), endpoints: stores.endpoints.list(), slices: stores.slices.list() }),
     nameAddresses: (name) => names.addresses(name),
@@ -171,13 +193,17 @@ function namedPortsByIdentity(stores: Stores, endpoints: EndpointManager): Map<n
 
 /** Brings one endpoint's policy to the rules' present revision; tells the monitor when the endpoint changed or the revision is new to it. `world`: of the present rules. */
 export function applyPolicy(deps: SyncDeps, endpoint: Endpoint, reason: string, world = worldOf(deps, deps.policies.rules)): void {
-  const { policies, monitor } = deps
   const before = endpoint.policyRevision
-  const changed = setPolicy(deps, endpoint, world, policies.revision, reason)
-  if (changed || before !== policies.revision) monitor.agentEvent('Endpoint regenerated', { id: endpoint.id, labels: [...endpoint.record.labels] })
+  const changed = setPolicy(deps, endpoint, world, deps.policies.revision, reason)
+  if (changed || before !== deps.policies.revision) deps.monitor.regenerated(endpoint)
 }
 
-function setPolicy(deps: SyncDeps, endpoint: Endpoint, world: World, revision: number, reason: string): boolean {
+function setPolicy({ endpoints, monitor }: SyncDeps, endpoint: Endpoint, world: World, revision: number, reason: string): boolean {
   const { labels, namedPorts } = endpoint.record
-  return deps.endpoints.setPolicy(endpoint, resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, world), revision, reason)
+  try {
+    return endpoints.setPolicy(endpoint, resolvePolicy({ labels, namedPorts: new Map(Object.entries(namedPorts)) }, world), revision, reason)
+  } catch (error) {
+    monitor.regenerated(endpoint, error)
+    throw error
+  }
 }

@@ -17,14 +17,20 @@ export interface FakeKernel {
   denied: string[]
   /** Every call that changed something, in order. */
   calls: string[]
+  /** Calls that begin so are refused, and change nothing. */
+  refused: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], denied: [], calls: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], denied: [], calls: [], refused: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
   const listeners = new Set<(event: RawEvent) => void>()
-  const log = (...call: unknown[]) => void kernel.calls.push(call.map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join(' '))
+  const log = (...parts: unknown[]) => {
+    const call = parts.map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join(' ')
+    kernel.calls.push(call)
+    if (kernel.refused.some((start) => call.startsWith(start))) throw new Error('the map is full')
+  }
   const find = (id: number) => {
     const endpoint = kernel.endpoints.get(id)
     if (endpoint === undefined) throw new Error(`endpoint ${id} is not in the datapath`)
