@@ -5,7 +5,7 @@ import { CIDRMap } from './cidrs.ts'
 import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
-import { detachNode, DEVICE } from './devices.ts'
+import { DEVICE } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
@@ -289,8 +289,6 @@ export class LoadedDatapath implements Datapath {
   uninstall(): void {
     if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
     this.close()
-    detachNode(this.config.nodeDevice)
-    this.prefilter?.uninstall()
-    uninstallDatapath(this.config.bpffs)
+    uninstallDatapath(this.config.bpffs, { prefilterDevice: this.config.prefilter?.device })
   }
 }
