@@ -7,6 +7,29 @@ const clientsOnly = { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ 
 /** What an agent says of its endpoints: those of this namespace's pods must be the same after it came back. */
 const known = async (agents: Iterable<AgentOnNode>) => (await Promise.all([...agents].map((agent) => agent.endpoints()))).flat().map(({ id, identity, ipv4, state }) => `${id} ${identity} ${ipv4} ${state}`).sort()
 
+describe('an agent that is started while its node has no way to the API server', needs('agent:status-at-start', 'agent:endpoints', 'agent:network-policy', 'own-agent', 'wire', 'node:exec'), () => {
+  test('says what it waits for; pods and policy go on, and it recovers', async ({ pods, policies, nodes, agent, agents, away, controlPlaneLink }) => {
+    const { client1, client2, a2, b2 } = pods
+    const node = nodes.find(({ name }) => name === a2.node) ?? expect.fail('no such node')
+    await policies.network('clients-only', clientsOnly, [pods.a1, a2])
+    const before = await known(agents.byNode.values())
+    const release = await client2.hold(a2.ip, PORT)
+    /** With its exit code; not to be had while there is no container. */
+    const status = () => agent(node).attempt(['status']).then(({ exitCode, stdout, stderr }) => `${exitCode}\n${stdout}${stderr}`, (error: unknown) => String(error))
+    const restore = await controlPlaneLink.cut(node)
+    try {
+      await away.strike(node)
+      await expect.poll(status, { timeout: 90_000, interval: 500 }).toMatch(/^1\n[^]*^Kubernetes: +Failure [^]*^Cilium: +Failure +starting: waiting for Kubernetes/m)
+      await Promise.all([expect.soft(client2).toReach(a2), expect.soft(client1).toReach(a2), expect.soft(b2).not.toReach(a2, { timeoutMs: 1000 })])
+    } finally {
+      await restore()
+    }
+    await expect.poll(status, { timeout: 90_000, interval: 500 }).toMatch(/^0\n/)
+    expect.soft(await release()).toMatchObject({ ok: true })
+    await expect.poll(() => known(agents.byNode.values()), { timeout: 20_000, interval: 500 }).toEqual(before)
+  })
+})
+
 describe('an agent that is killed', needs('agent:endpoints', 'agent:network-policy', 'own-agent', 'node:exec'), () => {
   test('is started again and knows its endpoints; connections and policy go on', async ({ pods, policies, nodes, agents, away }) => {
     const { a1, b1, client1 } = pods

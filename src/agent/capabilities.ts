@@ -22,6 +22,7 @@ export const capabilities = {
   'config-cli': 'its command line shows and changes options while it runs',
   metrics: 'it serves what it counts to Prometheus, under Cilium\'s names',
   health: 'its status tells which nodes can be reached',
+  'status-at-start': 'its command line says what it waits for while it starts without the API server',
   cleanup: 'once its pods are gone, a manifest (`AgentHandle.cleanup`) takes what it has put on the nodes off them again',
   bugtool: 'its command line makes an archive of its state for bug reports',
   prefilter: 'its command line denies prefixes ahead of everything else, by XDP',

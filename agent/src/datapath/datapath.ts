@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import type net from 'node:net'
 import type { BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
-import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
+import { forgetAddress, listConntrack, sweepConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
 import { DEVICE } from './devices.ts'
@@ -20,7 +20,7 @@ import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, ty
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
+  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { uninstallDatapath } from './uninstall.ts'
@@ -213,11 +213,13 @@ export class LoadedDatapath implements Datapath {
     return this.policies.list(id)
   }
 
-  collectConntrack(): number {
+  async collectConntrack(): Promise<ConntrackSweep[]> {
+    const stopped = (): boolean => this.closed
+    const sweeps = [await sweepConntrack('ipv4', this.conntrack, stopped), await sweepConntrack('ipv6', this.conntrack6, stopped)]
+    if (stopped()) return sweeps
     this.services.collectAffinities()
-    const removed = collectConntrack(this.conntrack) + collectConntrack(this.conntrack6)
     this.proxied.collect()
-    return removed
+    return sweeps
   }
 
   listenForProxy(port: number): number {
