@@ -1,11 +1,34 @@
-import { describe, expect, needs, PORT, sureToReachAll, test, type AgentOnNode } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, sureToReachAll, test, type AgentOnNode, type Node } from '../fixtures/index.ts'
 
-/** The last suite by name: without the agents the monitors end. */
+/** The last suite by name: without the agents the monitors end, and at its end the pods have no network. */
 const slotA = { matchLabels: { slot: 'a' } }
 const clientsOnly = { podSelector: slotA, policyTypes: ['Ingress'], ingress: [{ _from: [{ podSelector: { matchLabels: { app: 'client' } } }] }] }
 
 /** What an agent says of its endpoints: those of this namespace's pods must be the same after it came back. */
 const known = async (agents: Iterable<AgentOnNode>) => (await Promise.all([...agents].map((agent) => agent.endpoints()))).flat().map(({ id, identity, ipv4, state }) => `${id} ${identity} ${ipv4} ${state}`).sort()
+
+describe('an agent that is started while its node has no way to the API server', needs('agent:status-at-start', 'agent:endpoints', 'agent:network-policy', 'own-agent', 'wire', 'node:exec'), () => {
+  test('says what it waits for; pods and policy go on, and it recovers', async ({ pods, policies, nodes, agent, agents, away, controlPlaneLink }) => {
+    const { client1, client2, a2, b2 } = pods
+    const node = nodes.find(({ name }) => name === a2.node) ?? expect.fail('no such node')
+    await policies.network('clients-only', clientsOnly, [pods.a1, a2])
+    const before = await known(agents.byNode.values())
+    const release = await client2.hold(a2.ip, PORT)
+    /** With its exit code; not to be had while there is no container. */
+    const status = () => agent(node).attempt(['status']).then(({ exitCode, stdout, stderr }) => `${exitCode}\n${stdout}${stderr}`, (error: unknown) => String(error))
+    const restore = await controlPlaneLink.cut(node)
+    try {
+      await away.strike(node)
+      await expect.poll(status, { timeout: 90_000, interval: 500 }).toMatch(/^1\n[^]*^Kubernetes: +Failure [^]*^Cilium: +Failure +starting: waiting for Kubernetes/m)
+      await Promise.all([expect.soft(client2).toReach(a2), expect.soft(client1).toReach(a2), expect.soft(b2).not.toReach(a2, { timeoutMs: 1000 })])
+    } finally {
+      await restore()
+    }
+    await expect.poll(status, { timeout: 90_000, interval: 500 }).toMatch(/^0\n/)
+    expect.soft(await release()).toMatchObject({ ok: true })
+    await expect.poll(() => known(agents.byNode.values()), { timeout: 20_000, interval: 500 }).toEqual(before)
+  })
+})
 
 describe('an agent that is killed', needs('agent:endpoints', 'agent:network-policy', 'own-agent', 'node:exec'), () => {
   test('is started again and knows its endpoints; connections and policy go on', async ({ pods, policies, nodes, agents, away }) => {
@@ -51,5 +74,35 @@ describe('a cluster without agents', needs('agent:endpoints', 'agent:network-pol
       await away.comeBack(nodes.length)
       await services.remove(service)
     }
+  })
+})
+
+/** What an agent's names are in on a node, and every program and map that somebody holds. */
+const traces = async (node: Node) => {
+  const lines = async (command: string) => (await node.exec(`{ ${command}; } 2>/dev/null || true`)).stdout.split('\n').filter(Boolean)
+  return {
+    interfaces: await lines("ip -o link | grep -E 'cilium|lxc|xdp'"),
+    routes: await lines("{ ip route show table all; ip -6 route show table all; } | grep -E 'cilium|lxc'"),
+    rules: await lines("{ ip rule; ip -6 rule; } | grep -vE 'lookup (local|main|default) *$'"),
+    programs: await lines("for device in /sys/class/net/*; do for side in ingress egress; do tc filter show dev ${device##*/} $side; done; done; tc qdisc | grep clsact; grep -lsE '^prog_type' /proc/[0-9]*/fdinfo/*"),
+    maps: await lines("find /sys/fs/bpf -name 'cilium*' -o -path '*/tc/*'; grep -lsE '^map_type' /proc/[0-9]*/fdinfo/*"),
+    files: await lines("find /etc/cni/net.d /opt/cni/bin -name '*cilium*'; find /var/run/cilium/ -type f -o -type s"),
+  }
+}
+
+/** The last of all: the pods that suites share lose their interfaces. */
+describe('an agent that is uninstalled', needs('agent:cleanup', 'agent:endpoints', 'agent:network-policy', 'own-agent', 'node:exec'), () => {
+  test('leaves nothing on the nodes; installed again, it serves new pods', async ({ pods, policies, visitors, nodes, away }) => {
+    const [first, last] = [nodes[0] ?? expect.fail('no node'), nodes.at(-1)!]
+    for (const node of nodes) expect((await traces(node)).interfaces, node.name).not.toEqual([])
+    await expect(pods.client1).toReach(pods.a2)
+    await away.leave()
+    await away.cleanUp()
+    for (const node of nodes) expect.soft(await traces(node), node.name).toEqual({ interfaces: [], routes: [], rules: [], programs: [], maps: [], files: [] })
+    await away.comeBack(nodes.length)
+    const [here, there] = await Promise.all([first, last].map((node, i) => visitors.start({ name: `anew-${i}`, node: node.name, labels: { app: 'anew', slot: `anew-${i}` } })))
+    await expect(here).toReach(there!)
+    await policies.network('nobody-anew', { podSelector: { matchLabels: { slot: 'anew-1' } }, policyTypes: ['Ingress'] }, [there!])
+    await expect(here).not.toReach(there!)
   })
 })

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { KubeClient } from './k8s/client.ts'
 import type { CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, KubeList } from './k8s/types.ts'
-import { controlPlaneAvailable, startControlPlane, type ControlPlane } from './testing/control-plane.ts'
+import { controlPlaneAvailable, freePort, startControlPlane, type ControlPlane } from './testing/control-plane.ts'
 import { recorded } from './testing/recorded.ts'
 import { startTestAgent, type TestAgent } from './testing/test-agent.ts'
+import { wayTo } from './testing/way.ts'
 
 /** Two agents with fake datapaths against a real API server; pods are only objects, the CNI plugin is called by hand. */
 describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 60_000 }, () => {
@@ -438,5 +439,53 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     await one.stop()
     expect(await one.cni('ADD', { container: 'late', pod: 'a1' })).toMatchObject({ status: 1, answer: { code: 11, msg: expect.stringContaining('is not reachable') as string } })
     await one.start()
+  })
+
+  it('can be asked from their start on, whoever is away: by status, probes, monitor and maps; and pods are told to come back', async () => {
+    const way = await wayTo(plane.server)
+    const port = await freePort()
+    await createNode(3)
+    const three = await startTestAgent({ ...plane, server: way.server }, 'node3', [`--agent-health-port=${port}`, '--conntrack-gc-interval=1'])
+    const probe = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).status
+    const brief = async () => { const { code, out } = await three.answer('status', '--brief'); return `${code}: ${out}` }
+    try {
+      expect([await probe('/livez'), await probe('/healthz')]).toEqual([200, 200])
+      await three.stop()
+      await way.cut()
+      three.kernel.conntrack = [{ table: 'cilium_ct4_global', family: 'ipv4', capacity: 10, alive: { tcp: 10, other: 0 }, deleted: { tcp: 0, other: 0 } }]
+      const again = three.start()
+      await eventually(async () => expect(await brief()).toMatch(/^1: error in kubernetes: \/api\/v1\/nodes: .*ECONNREFUSED/))
+      expect([await probe('/livez'), await probe('/healthz')]).toEqual([200, 503])
+      await eventually(async () => expect(await three.answer('status')).toMatchObject({ code: 1, out: expect.stringMatching(/^Cilium: +Failure +starting: waiting for Kubernetes to list nodes, namespaces, .*\nNodeMonitor: +Listening/m) as string }))
+      await eventually(async () => expect((await three.answer('status')).out).toContain('cilium_ct4_global is 100 % full (10 connections)'))
+      const monitor = three.monitor()
+      await eventually(() => expect(monitor.lines()[0]).toMatch(/^Listening/))
+      expect(await three.answer('bpf', 'tunnel', 'list')).toMatchObject({ code: 0, out: expect.stringContaining('10.244.2.0/24') as string })
+      expect(await three.answer('endpoint', 'list')).toEqual({ code: 1, out: expect.stringMatching(/^Error: cannot get endpoint list: starting: waiting for Kubernetes to list /) as string })
+      expect(await three.cni('ADD', { container: 'early', pod: 'a1' })).toMatchObject({ status: 1, answer: { code: 11, msg: expect.stringMatching(/starting: .*; pods are served once it is ready/) as string } })
+      expect(three.log.some((line) => line.includes('going on with this node as it was'))).toBe(true)
+      await way.restore()
+      await again
+      await eventually(() => probe('/healthz').then((status) => expect(status).toBe(200)))
+      three.datapath().emit({ cpu: 0, lost: 7 })
+      await eventually(() => expect(monitor.lines()).toContain('CPU 00: Lost 7 events'))
+      monitor.stop()
+
+      // Nothing is remembered after a reboot.
+      await three.stop()
+      await way.cut()
+      rmSync(join(three.dir, 'state/node.json'))
+      const anew = three.start()
+      await eventually(async () => expect(await three.answer('status')).toMatchObject({ code: 1, out: expect.stringMatching(/^Kubernetes: +Failure .*ECONNREFUSED[^]*^NodeMonitor: +Disabled/m) as string }))
+      expect(await three.answer('monitor')).toMatchObject({ code: 1, out: expect.stringContaining('Cannot open monitor: starting: waiting for Kubernetes') as string })
+      await way.restore()
+      await anew
+      expect(await probe('/healthz')).toBe(200)
+    } finally {
+      await way.restore()
+      await three.stop()
+      await way.close()
+      rmSync(three.dir, { recursive: true, force: true })
+    }
   })
 })

@@ -1,12 +1,15 @@
 import http from 'node:http'
 import { join } from 'node:path'
-import { createApiServer, listenLoopback, listenUnix } from './api/http.ts'
+import { createApiServer, listenLoopback, listenUnix, type Routes } from './api/http.ts'
 import { createRoutes } from './api/routes.ts'
+import { startingRoutes, type Starting } from './api/starting.ts'
 import { statusModel } from './api/status.ts'
 import { nodeCIDR6 } from './cluster/ipv6.ts'
 import { internalIP, localNode, type LocalNode } from './cluster/node.ts'
+import { NodeRecord } from './cluster/noderecord.ts'
 import { allStores, createStores, type Stores } from './cluster/stores.ts'
 import { isOn, type AgentConfig } from './config/agent.ts'
+import { ConntrackGC } from './conntrack/gc.ts'
 import type { Datapath, DatapathConfig } from './datapath/types.ts'
 import { CNIHandler } from './endpoint/cni.ts'
 import { installCNI } from './endpoint/cniconfig.ts'
@@ -46,10 +49,14 @@ export interface RunningAgent { datapath: Datapath; stop: () => Promise<void> }
  * has been worked out anew, so that a restart neither opens nor breaks a connection.
  */
 export async function startAgent({ config, client, log, openDatapath, describeNode = localNode }: AgentDeps): Promise<RunningAgent> {
+  const stores = createStores(config['node-name'], { identities: config.kvstore !== 'etcd' })
+  const starting: Starting = { config, stores }
+  const { api, healthz, becomeReady } = await listen(config, startingRoutes(starting))
   const etcd = config.kvstore === 'etcd' ? await openEtcd({ options: config['kvstore-opt'], leaseTtl: config['kvstore-lease-ttl'], log: log.subsys('kvstore') }) : undefined
-  const stores = createStores(config['node-name'], { identities: etcd === undefined })
+  if (etcd !== undefined) starting.etcd = etcd
   const running = allStores(stores).map((store) => store.run(client, log.subsys('k8s')))
-  const self = await waitForNode(stores, config, log, describeNode)
+  const node = new NodeRecord(config, describeNode)
+  const self = await waitForNode(stores, node, log)
   const datapath = await openDatapath(datapathConfig(config, self))
   log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu, tunnel: config.tunnel, podCIDR6: self.ipv6?.podCIDR ?? 'none' })
 
@@ -75,40 +82,42 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const services = new Map(datapath.listServices().map((service) => [frontendKey(service.frontend), service]))
   const sync: SyncDeps = { self, stores, datapath, endpoints, shared, cidrs, policies, manual, services, names, monitor, client, log: log.subsys('controller'), enforcement: () => mode }
 
+  const conntrackGC = new ConntrackGC({ datapath, intervalMs: config['conntrack-gc-interval'] * 1000, log })
+  starting.open = { datapath, monitor, endpoints, controllers: conntrackGC.controllers }
+  api.serve(startingRoutes(starting))
   await waitForStores(stores, etcd, log)
+  if (!node.isStill(self, stores.nodes.get(config['node-name']))) throw new Error('this Node is not what it was when the API server was last in reach: starting anew with what it is now')
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
   const sharing = shared.controllers(endpoints)
-  const operation = createOperation({ config, nodeName: self.name, stores, endpoints, policies, datapath, shared, controllers: [...(Object.values(controllers) as Controller[]), ...sharing], log })
+  const operation = createOperation({ config, conntrackGC, nodeName: self.name, stores, endpoints, policies, datapath, shared, controllers: [...(Object.values(controllers) as Controller[]), ...sharing], log })
   namesChanged = () => controllers.policy.trigger()
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
   for (const controller of sharing) await controller.settle()
   await operation.restore()
 
-  let ready = false
   const kubernetesVersion = await describeServer(client)
   const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
-  const api = createApiServer(createRoutes({
+  const routes = createRoutes({
     config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: async () => { await controllers.policy.settle(); return controllers.policy.failure() },
     servicesChanged: async (frontend) => { await controllers.services.settle(); return controllers.services.failure(frontend === undefined ? '' : frontendKey(frontend)) },
     namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
-    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
+    status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
-  }))
-  const healthz = http.createServer((request, response) => { response.writeHead(request.url === '/healthz' && ready ? 200 : 503).end(ready ? 'OK\n' : 'starting\n') })
-  await listenUnix(api, config['socket-path'])
-  await listenLoopback(healthz, config['agent-health-port'])
+  })
   await operation.start()
-  ready = true
+  api.serve(routes)
+  becomeReady()
   installCNI({ plugin: config['cni-plugin'], binDir: config['cni-bin-dir'], confDir: config['cni-conf-dir'] })
   monitor.agentEvent('Cilium agent started', { time: new Date().toISOString() })
   log.info('Agent is ready', { endpoints: endpoints.list().length, policyRevision: policies.revision })
 
   const stop = async () => {
     operation.stop()
+    conntrackGC.stop()
     for (const store of allStores(stores)) store.stop()
     monitor.close()
     for (const server of [api, healthz]) { server.close(); server.closeAllConnections() }
@@ -150,15 +159,33 @@ async function identityIsKnown(shared: SharedState, identity: number): Promise<v
   for (let waited = 0; waited < 2000 && !shared.identities().has(identity); waited += 20) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-async function waitForNode(stores: Stores, config: AgentConfig, log: Logger, describeNode: typeof localNode): Promise<LocalNode> {
-  const name = config['node-name']
+/** Opens what the agent is asked by, so that it can be asked from its start on. `/livez` says that it runs, `/healthz` that it serves. */
+async function listen(config: AgentConfig, routes: Routes): Promise<{ api: ReturnType<typeof createApiServer>; healthz: http.Server; becomeReady: () => void }> {
+  let ready = false
+  const api = createApiServer(routes)
+  const healthz = http.createServer(({ url }, response) => {
+    const good = url === '/livez' || (url === '/healthz' && ready)
+    response.writeHead(good ? 200 : 503).end(good ? 'OK\n' : 'starting\n')
+  })
+  await listenUnix(api, config['socket-path'])
+  await listenLoopback(healthz, config['agent-health-port'])
+  return { api, healthz, becomeReady: () => { ready = true } }
+}
+
+/** While the API server is out of reach, the Node as an agent before this one knew it: connections must be collected, and the monitor served, whoever is away. */
+async function waitForNode(stores: Stores, record: NodeRecord, log: Logger): Promise<LocalNode> {
   for (let waited = 0; ; waited++) {
-    const node = stores.nodes.get(name)
-    const self = node === undefined ? undefined : describeNode(node, { mode: config['enable-ipv6'], clusterCIDR: config['ipv6-cluster-alloc-cidr'], serviceCIDR: config['ipv6-service-range'] })
+    const node = stores.nodes.get(record.name)
+    const self = node === undefined ? undefined : record.describe(node)
     if (self !== undefined) return self
+    const last = stores.nodes.error === undefined ? undefined : record.last()
+    if (last !== undefined) {
+      log.warning('Kubernetes is out of reach: going on with this node as it was, and with its policies, services and pods', { nodeName: record.name, error: stores.nodes.error })
+      return last
+    }
     if (waited % 100 === 20) {
       const why = stores.nodes.error ?? (node === undefined ? 'no Node of this name is registered' : 'it has no pod CIDR or InternalIP (kube-controller-manager --allocate-node-cidrs)')
-      log.info('Waiting for this node', { nodeName: name, reason: why })
+      log.info('Waiting for this node', { nodeName: record.name, reason: why })
     }
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
@@ -195,7 +222,7 @@ const tunnelPorts = { vxlan: 8472, geneve: 6081 } as const
 function datapathConfig(config: AgentConfig, self: LocalNode): DatapathConfig {
   return {
     objectFile: config['object-file'], bpffs: config['bpf-root'], nodeIPv4: self.ipv4, nodeDevice: self.device, podCIDR: self.podCIDR, clusterCIDR: config['cluster-cidr'],
-    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, ...(self.ipv6 === undefined ? {} : { ipv6: self.ipv6 }), tunnel: config.tunnel, tunnelPort: config['tunnel-port'] || tunnelPorts[config.tunnel], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug),
+    serviceCIDR: config['service-cidr'], routerIPv4: self.routerIPv4, ...(self.ipv6 === undefined ? {} : { ipv6: self.ipv6 }), tunnel: config.tunnel, tunnelPort: config['tunnel-port'] || tunnelPorts[config.tunnel], mtu: self.mtu, monitorPages: config['monitor-num-pages'], debug: isOn(config.debug), conntrackEntries: config['bpf-ct-global-tcp-max'],
     prefilter: { objectFile: config['prefilter-object-file'], device: config['prefilter-device'] || self.device, mode: config['prefilter-mode'] },
   }
 }

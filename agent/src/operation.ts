@@ -5,6 +5,7 @@ import { firstAddress } from './cluster/cidr.ts'
 import { internalIP } from './cluster/node.ts'
 import type { Stores } from './cluster/stores.ts'
 import type { AgentConfig } from './config/agent.ts'
+import type { ConntrackGC } from './conntrack/gc.ts'
 import type { Datapath } from './datapath/types.ts'
 import type { EndpointManager } from './endpoint/manager.ts'
 import { healthResponder, HealthProber, type ProbeTarget } from './health/prober.ts'
@@ -18,7 +19,7 @@ import { Prefilter } from './prefilter/prefilter.ts'
 import { Controller } from './reconcile/controller.ts'
 import type { SharedState } from './shared/state.ts'
 
-export interface OperationParts { config: AgentConfig; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; shared: SharedState; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
+export interface OperationParts { config: AgentConfig; conntrackGC: ConntrackGC; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; shared: SharedState; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
 
 /** What an agent does beside its datapath's work. */
 export interface Operation {
@@ -35,22 +36,20 @@ export interface Operation {
 const healthIntervalMs = 60_000
 
 /** Garbage, health, metrics, the prefilter and what can be changed while the agent runs. */
-export function createOperation({ config, nodeName, stores, endpoints, policies, datapath, shared, controllers, log }: OperationParts): Operation {
+export function createOperation({ config, conntrackGC, nodeName, stores, endpoints, policies, datapath, shared, controllers, log }: OperationParts): Operation {
   const health = new HealthProber({ self: nodeName, targets: () => probeTargets(stores.nodes.list()), ping: (ip, timeoutMs) => datapath.ping(ip, timeoutMs), port: config['cluster-health-port'] })
   const prefilter = new Prefilter(join(config['state-dir'], 'prefilter.json'), (deny) => datapath.setPrefilter(deny), log.subsys('prefilter'))
-  const conntrackGC = new Controller('conntrack-gc', () => { const removed = datapath.collectConntrack(); if (removed > 0) log.debug('Removed expired connections', { count: removed }) }, log, 'datapath')
   const identityGC = new Controller('identity-gc', async () => { await shared.collect() }, log)
   const healthProbe = new Controller('cilium-health', async () => { await health.probe() }, log)
   const prefilterSync = new Controller('prefilter-sync', () => prefilter.apply(), log, 'datapath')
-  const all = [...controllers, conntrackGC, identityGC, healthProbe, prefilterSync]
-  const metrics = new Metrics({ datapath, endpoints, policies, controllers: all, health: () => health.last })
+  const all = [...controllers, ...conntrackGC.controllers, identityGC, healthProbe, prefilterSync]
+  const metrics = new Metrics({ datapath, conntrack: conntrackGC, endpoints, policies, controllers: all, health: () => health.last })
   const timers: NodeJS.Timeout[] = []
   const servers: http.Server[] = []
 
   const every = (seconds: number, controller: Controller): void => void timers.push(setInterval(() => controller.trigger(), seconds * 1000))
   const start = async (): Promise<void> => {
     if (config['prometheus-serve-addr'] !== '') servers.push(await listenAt(metricsServer(metrics), listenAddress(config['prometheus-serve-addr'])))
-    every(config['conntrack-gc-interval'], conntrackGC)
     every(config['identity-gc-interval'], identityGC)
     if (!health.enabled) return
     servers.push(await listenAt(healthResponder(), { port: config['cluster-health-port'] }))

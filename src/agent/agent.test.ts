@@ -163,7 +163,7 @@ describe('a capability', () => {
 
 describe('a saved handle', () => {
   it('is read as it was', () => {
-    const whole: AgentHandle = { ...agent, version: '1.2.5', monitor: { form: 'text', args: ['monitor'] }, capabilities: { monitor: true, tunnel: 'no tunnels' }, tunnel: 'geneve', patience: 4 }
+    const whole: AgentHandle = { ...agent, version: '1.2.5', monitor: { form: 'text', args: ['monitor'] }, capabilities: { monitor: true, tunnel: 'no tunnels' }, tunnel: 'geneve', cleanup: 'kind: DaemonSet', patience: 4 }
     for (const handle of [agent, whole]) expect(agentHandleSchema.parse(JSON.parse(JSON.stringify(handle)))).toEqual(handle)
   })
 })

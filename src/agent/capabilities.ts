@@ -23,6 +23,8 @@ export const capabilities = {
   metrics: 'it serves what it counts to Prometheus, under Cilium\'s names',
   health: 'its status tells which nodes can be reached',
   refusals: 'its datapath takes IPv6 prefixes of 16 lengths, and its status tells of what it refuses',
+  'status-at-start': 'its command line says what it waits for while it starts without the API server',
+  cleanup: 'once its pods are gone, a manifest (`AgentHandle.cleanup`) takes what it has put on the nodes off them again',
   bugtool: 'its command line makes an archive of its state for bug reports',
   prefilter: 'its command line denies prefixes ahead of everything else, by XDP',
   tunnel: 'between nodes, packets of pods travel in a tunnel (of the protocol in `AgentHandle.tunnel`) with the identity of the sender',

@@ -27,6 +27,8 @@ export interface AgentHandle {
   readonly monitor?: MonitorForm
   /** Where it serves its metrics, on every node. */
   readonly metrics?: { readonly port: number }
+  /** A DaemonSet, in YAML, each of whose pods is ready once what the agent has put on its node is gone; of an agent with the capability `cleanup`. */
+  readonly cleanup?: string
   /** Regular expressions, by their source, of log lines that mean it is broken, whatever else it says. */
   readonly fatal: readonly string[]
   /** Command lines (arguments of `cli`) whose output explains its state: run when a run fails. */
@@ -52,7 +54,7 @@ export const agentHandleSchema = z.object({
   capabilities: z.partialRecord(z.enum(capabilityNames), capability),
   tunnel: z.enum(['vxlan', 'geneve']).exactOptional(),
   monitor: z.object({ form: z.enum(['json', 'text']), args: z.array(z.string()) }).exactOptional(),
-  metrics: z.object({ port: z.number() }).exactOptional(),
+  metrics: z.object({ port: z.number() }).exactOptional(), cleanup: z.string().exactOptional(),
   fatal: z.array(pattern), dumps: z.array(z.array(z.string())), patience: z.number().positive().exactOptional(),
 })
 

@@ -18,6 +18,7 @@ import { manifestsText, parseManifests } from './manifests.ts'
 
 const source = join(import.meta.dirname, '../../agent')
 const manifestFile = join(source, 'manifests/lash.yaml')
+const cleanupFile = join(source, 'manifests/cleanup.yaml')
 const built = z.object({ rootfs: z.string(), entrypoint: z.array(z.string()), version: z.string() })
 const imageRef = 'kernelbed.local/lash:dev'
 const faultList = z.record(z.string(), z.strictObject({ does: z.string(), caughtBy: z.array(z.string()), settings: z.record(z.string(), z.string()).exactOptional() }))
@@ -72,9 +73,9 @@ const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/
 const handleOf = ({ tunnel, kvstore }: NonNullable<AgentOptions['settings']> = {}, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, refusals: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, refusals: true, 'status-at-start': true, cleanup: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
-  metrics: { port: 9090 },
+  metrics: { port: 9090 }, cleanup: readFileSync(cleanupFile, 'utf8'),
   fatal: ciliumFatal, dumps: ciliumDumps,
 })
 

@@ -6,7 +6,7 @@ import { messageOf } from '../log.ts'
 
 export interface ApiRequest { path: string; parameters: string[]; body: () => Promise<unknown> }
 export type Answer = { status?: number; body: unknown } | { stream: (response: http.ServerResponse) => void }
-/** `GET /v1/endpoint/*`: a star stands for one part of the path. */
+/** `GET /v1/endpoint/*`: a star stands for one part of the path, two for any number. The first that fits counts. */
 export type Routes = Record<string, (request: ApiRequest) => Answer | Promise<Answer>>
 
 /** An answer other than 200. */
@@ -22,12 +22,17 @@ export function bodyAs<T>(schema: z.ZodMiniType<T>, body: unknown): T {
   return parsed.data
 }
 
-export function createApiServer(routes: Routes): http.Server {
-  const table = Object.entries(routes).map(([route, handler]) => {
-    const [method = '', path = ''] = route.split(' ')
-    return { method, pattern: new RegExp(`^${path.replaceAll('*', '([^/]+)')}$`), handler }
-  })
-  return http.createServer((request, response) => {
+interface Route { method: string; pattern: RegExp; handler: Routes[string] }
+
+const tableOf = (routes: Routes): Route[] => Object.entries(routes).map(([route, handler]) => {
+  const [method = '', path = ''] = route.split(' ')
+  return { method, pattern: new RegExp(`^${path.replaceAll(/\*+/g, (star) => (star === '*' ? '([^/]+)' : '(.*)'))}$`), handler }
+})
+
+/** `serve` gives it other routes while it runs. */
+export function createApiServer(routes: Routes): http.Server & { serve: (routes: Routes) => void } {
+  let table = tableOf(routes)
+  const server = http.createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]!
     const found = table.map((entry) => ({ ...entry, match: entry.pattern.exec(path) })).find(({ method, match }) => match !== null && method === request.method)
     const run = async (): Promise<Answer> => {
@@ -38,6 +43,7 @@ export function createApiServer(routes: Routes): http.Server {
       respond(response, { status: error instanceof ApiError ? error.status : 500, body: { error: messageOf(error) } })
     })
   })
+  return Object.assign(server, { serve: (next: Routes) => { table = tableOf(next) } })
 }
 
 function respond(response: http.ServerResponse, answer: Answer): void {

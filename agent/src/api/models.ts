@@ -9,11 +9,12 @@ import type { ControllerStatus } from '../reconcile/controller.ts'
 export interface State { state: 'Ok' | 'Warning' | 'Failure' | 'Disabled'; msg?: string }
 export interface StatusModel {
   kvstore: State; 'container-runtime': State; kubernetes: State & { 'k8s-api-versions'?: string[] }; cilium: State
-  nodeMonitor: { cpus: number; npages: number; pagesize: number; lost?: number }
-  ipam: { ipv4: string[]; ipv6?: string[]; capacity: number }
+  /** This, and what else may be absent, is not there before the datapath is. */
+  nodeMonitor?: { cpus: number; npages: number; pagesize: number; lost?: number }
+  ipam?: { ipv4: string[]; ipv6?: string[]; capacity: number }
   /** `Cluster health` once all nodes have been asked. */
   cluster?: HealthModel; 'cilium-health': State
-  proxy: { ip: string; 'port-range': string; redirects: number; /** What it can't do at present. */ error?: string }
+  proxy?: { ip: string; 'port-range': string; redirects: number; /** What it can't do at present. */ error?: string }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }

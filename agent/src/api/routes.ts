@@ -8,6 +8,7 @@ import { labelsHash, parseLabel, type Labels } from '../identity/labels.ts'
 import { fromRules } from '../policy/ciliumpolicy.ts'
 import { messageOf } from '../log.ts'
 import type { Kvstore } from '../kvstore/client.ts'
+import type { MonitorHub } from '../monitor/hub.ts'
 import type { L7Proxy } from '../proxy/proxy.ts'
 import type { ManualServices } from '../service/manual.ts'
 import type { SharedState } from '../shared/state.ts'
@@ -17,6 +18,7 @@ import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ApiError, type Answer, type Routes } from './http.ts'
 import { kvstoreRoutes } from './kvstore.ts'
+import { mapRoutes } from './maps.ts'
 import { endpointModel, serviceModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
 import { findEndpoint, operationRoutes, type OperationDeps } from './operation.ts'
 
@@ -106,20 +108,16 @@ export function createRoutes(deps: ApiDeps): Routes {
     },
     'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(policies.rules, deps.enforcement.get(), deps.namespaceLabels, asked((it) => traceRequest.parse(it), await body()))),
     ...operationRoutes(deps),
-    'GET /v1/map/tunnel': () => ok(datapath.listTunnels()),
-    'GET /v1/map/lb': () => ok(datapath.listServices()),
-    'GET /v1/map/ct': () => ok(datapath.listConntrack()),
-    'GET /v1/map/ipcache': () => ok([...datapath.listIPCache(), ...datapath.listCIDRs().map(({ prefix, identity }) => ({ ip: prefix, identity }))]),
-    'GET /v1/map/endpoint': () => ok(datapath.listEndpoints()),
-    'GET /v1/map/policy': () => ok(endpoints.list().map(({ id }) => ({ id, entries: datapath.listPolicy(id) }))),
-    'GET /v1/map/policy/*': ({ parameters: [id = ''] }) => { const it = endpoint(id); return ok({ id: it.id, entries: datapath.listPolicy(it.id) }) },
-    'GET /v1/map/metrics': () => ok(datapath.metrics()),
-    'GET /v1/monitor': () => ({ stream: (response) => { response.writeHead(200, { 'content-type': 'application/octet-stream' }); monitor.attach(response) } }),
+    ...mapRoutes(datapath, endpoints),
+    'GET /v1/monitor': monitorRoute(monitor),
     // The command line of client/cilium.c, which is no more than this call.
     'POST /v1/command': async ({ body }) => command(await body(), config['socket-path']),
     'POST /v1/cni': async ({ body }) => { const answer = await cni.handle(await body()); return { status: answer.ok ? 200 : 500, body: answer.body } },
   }
 }
+
+/** Frames (monitor/frames.ts) until the client goes. */
+export const monitorRoute = (monitor: MonitorHub): Routes[string] => () => ({ stream: (response) => { response.writeHead(200, { 'content-type': 'application/octet-stream' }); monitor.attach(response) } })
 
 /** Runs a command line in this process, for `socket`'s agent: its output as the body, stdout first. */
 export async function command(body: unknown, socket: string): Promise<Answer> {

@@ -9,11 +9,11 @@ import type { MonitorHub } from '../monitor/hub.ts'
 import { portRange } from '../proxy/proxy.ts'
 import type { Controller } from '../reconcile/controller.ts'
 import type { SharedState } from '../shared/state.ts'
-import { controllerModel, type StatusModel } from './models.ts'
+import { controllerModel, type State, type StatusModel } from './models.ts'
 
 export interface StatusDeps {
   datapath: Datapath; stores: Stores; endpoints: EndpointManager; ipam: IPAM; monitor: MonitorHub; controllers: Controller[]; shared: SharedState; health: HealthProber; proxy: { redirects: number; failure?: string | undefined }
-  kubernetesVersion: string; routerIPv4: string; routerIPv6?: string | undefined; ready: () => boolean
+  kubernetesVersion: string; routerIPv4: string; routerIPv6?: string | undefined
 }
 
 const apis = (identities: boolean): string[] => [
@@ -21,18 +21,38 @@ const apis = (identities: boolean): string[] => [
   'core/v1::Service', 'networking.k8s.io/v1::NetworkPolicy',
 ]
 
-/** What `cilium status` shows. Kubernetes fails while a watch does; Cilium while the kvstore does, or while a controller does or the start isn't over. */
-export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, ready, health, proxy, shared }: StatusDeps): StatusModel {
-  const { cpus, pages, pageSize } = datapath.ring
-  const kvstore = shared.status()
+/** Kubernetes fails while a list or a watch does, and until it has been heard of. `version`: what the server says of itself, once it was asked. */
+function kubernetesState(stores: Stores, version: string | undefined): StatusModel['kubernetes'] {
   const served = apis(stores.identities !== undefined)
   const broken = allStores(stores).find(({ error }) => error !== undefined)
+  if (broken !== undefined) return { state: 'Failure', msg: `${broken.source.path}: ${broken.error}`, 'k8s-api-versions': served }
+  const heard = allStores(stores).every(({ synced }) => synced)
+  return { state: heard ? 'Ok' : 'Warning', msg: version ?? (heard ? '' : 'not heard of yet'), 'k8s-api-versions': served }
+}
+
+/** What `cilium status` shows before the agent is ready. `starting`: what it waits for. */
+export function startingModel({ stores, kvstore, starting, controllers, datapath, monitor }: {
+  stores: Stores; kvstore: State; starting: string; controllers: Controller[]; datapath: Datapath | undefined; monitor: MonitorHub | undefined
+}): StatusModel {
+  return {
+    kvstore, 'container-runtime': { state: 'Disabled' }, kubernetes: kubernetesState(stores, undefined), cilium: { state: 'Failure', msg: starting }, 'cilium-health': { state: 'Disabled' },
+    ...(datapath === undefined ? {} : { nodeMonitor: nodeMonitor(datapath, monitor?.lost) }), controllers: controllers.map(({ status }) => controllerModel(status)),
+  }
+}
+
+function nodeMonitor({ ring: { cpus, pages, pageSize } }: Datapath, lost = 0): NonNullable<StatusModel['nodeMonitor']> {
+  return { cpus, npages: pages, pagesize: pageSize, ...(lost === 0 ? {} : { lost }) }
+}
+
+/** What `cilium status` shows. Cilium fails while the kvstore does. */
+export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, health, proxy, shared }: StatusDeps): StatusModel {
+  const kvstore = shared.status()
   return {
     kvstore,
     'container-runtime': { state: 'Disabled' },
-    kubernetes: broken === undefined ? { state: 'Ok', msg: kubernetesVersion, 'k8s-api-versions': served } : { state: 'Failure', msg: `${broken.source.path}: ${broken.error}`, 'k8s-api-versions': served },
-    cilium: kvstore.state === 'Failure' ? { state: 'Failure', msg: 'Kvstore service is not ready' } : ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
-    nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
+    kubernetes: kubernetesState(stores, kubernetesVersion),
+    cilium: kvstore.state === 'Failure' ? { state: 'Failure', msg: 'Kvstore service is not ready' } : { state: 'Ok', msg: 'OK' },
+    nodeMonitor: nodeMonitor(datapath, monitor.lost),
     ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
     proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects, ...(proxy.failure === undefined ? {} : { error: proxy.failure }) },
     'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),

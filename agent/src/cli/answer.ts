@@ -29,5 +29,5 @@ export async function answer(argv: string[]): Promise<CommandAnswer> {
 export function runsInAgent(argv: readonly string[]): boolean {
   const [first, second] = argv.filter((arg) => !arg.startsWith('-'))
   if (argv.some((arg) => /^(-H|--host|--config)/.test(arg))) return false
-  return first === undefined || !(first === 'monitor' || first === 'bugtool' || (first === 'policy' && second !== 'get'))
+  return first === undefined || !(first === 'monitor' || first === 'bugtool' || first === 'cleanup' || (first === 'policy' && second !== 'get'))
 }

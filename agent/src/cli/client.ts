@@ -25,12 +25,26 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   let text = ''
   for await (const chunk of response) text += String(chunk)
   if (response.statusCode === 200) return JSON.parse(text) as T
-  let message = text.trim()
-  try { message = (JSON.parse(text) as { error?: string }).error ?? message } catch { /* not JSON: shown as it is */ }
-  throw new AgentError(message, false, response.statusCode)
+  throw refusal(text, response.statusCode)
 }
 
-export function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {
+/** What an answer other than 200 says. */
+function refusal(text: string, status: number | undefined): AgentError {
+  let message = text.trim()
+  try { message = (JSON.parse(text) as { error?: string }).error ?? message } catch { /* not JSON: shown as it is */ }
+  return new AgentError(message, false, status)
+}
+
+/** An answer that has no end. */
+export async function openStream(path: string): Promise<http.IncomingMessage> {
+  const response = await open('GET', path)
+  if (response.statusCode === 200) return response
+  let text = ''
+  for await (const chunk of response) text += String(chunk)
+  throw refusal(text, response.statusCode)
+}
+
+function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {
   const socket = socketPath()
   return new Promise((resolve, reject) => {
     // Without a length Node sends no body along with DELETE.

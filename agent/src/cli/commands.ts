@@ -5,6 +5,7 @@ import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ask, fetch } from './ask.ts'
 import { bugtool } from './bugtool.ts'
+import { cleanup } from './cleanup.ts'
 import { AgentError, call, get } from './client.ts'
 import { CommandError, type Action, type Group } from './command.ts'
 import { kvstore } from './kvstore.ts'
@@ -125,7 +126,7 @@ const bpf: Group = {
 export const root: Group = {
   short: 'CLI for interacting with the local Cilium Agent',
   commands: {
-    status, config, metrics, bugtool, prefilter, kvstore, endpoint, identity, service, policy, bpf,
+    status, config, metrics, bugtool, cleanup, prefilter, kvstore, endpoint, identity, service, policy, bpf,
     node: { short: 'Manage cluster nodes', commands: { list: show<Parameters<typeof tables.nodeTable>[0]>('List nodes', '/v1/node', 'Cannot get node list', tables.nodeTable) } },
     monitor: { short: 'Display BPF program events', flags: monitorFlags, run: (parsed) => monitor(parsed) },
     version: { short: 'Print version information', run: async () => `Client: ${version} node ${process.version} linux/${process.arch}\nDaemon: ${await get<string>('/v1/version').catch(() => 'unreachable')} linux/${process.arch}\n` },

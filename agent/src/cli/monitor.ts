@@ -3,7 +3,7 @@ import { isGiven, type Flags, type ParsedFlags } from '../config/flags.ts'
 import { formatMessage, lostLine, type Shown, type Verbosity } from '../monitor/format.ts'
 import { FrameDecoder, type Frame } from '../monitor/frames.ts'
 import { nearest } from '../text/nearest.ts'
-import { AgentError, open } from './client.ts'
+import { AgentError, openStream } from './client.ts'
 import { CommandError } from './command.ts'
 
 const types = ['agent', 'capture', 'debug', 'drop', 'l7', 'trace']
@@ -82,7 +82,7 @@ export async function monitor(parsed: ParsedFlags): Promise<void> {
   let lastSeen: number | undefined
   for (;;) {
     try {
-      const stream = await open('GET', '/v1/monitor')
+      const stream = await openStream('/v1/monitor')
       const decoder = new FrameDecoder()
       for await (const chunk of stream) {
         lastSeen = Date.now()

@@ -12,13 +12,13 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     state('KVStore:', kvstore), state('ContainerRuntime:', status['container-runtime']), state('Kubernetes:', kubernetes),
     `Kubernetes APIs:\t[${(kubernetes['k8s-api-versions'] ?? []).map((name) => `"${name}"`).join(', ')}]`,
     state('Cilium:', cilium),
-    `NodeMonitor:\tListening for events on ${nodeMonitor.cpus} CPUs with ${nodeMonitor.npages}x${nodeMonitor.pagesize} of shared memory`,
-    ...(nodeMonitor.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
+    nodeMonitor === undefined ? 'NodeMonitor:\tDisabled' : `NodeMonitor:\tListening for events on ${nodeMonitor.cpus} CPUs with ${nodeMonitor.npages}x${nodeMonitor.pagesize} of shared memory`,
+    ...(nodeMonitor?.lost === undefined ? [] : [`\t${nodeMonitor.lost} events lost, 0 unknown notifications`]),
     state('Cilium health daemon:', status['cilium-health']),
-    `IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`,
-    ...(ipam.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
+    ...(ipam === undefined ? [] : [`IPv4 address pool:\t${ipam.ipv4.length}/${ipam.capacity} allocated`]),
+    ...(ipam?.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
-    `Proxy Status:\t${proxy.error === undefined ? 'OK' : 'Failure'}, ip ${proxy.ip}, port-range ${proxy['port-range']}${proxy.error === undefined ? '' : `: ${proxy.error}`}`,
+    ...(proxy === undefined ? [] : [`Proxy Status:\t${proxy.error === undefined ? 'OK' : 'Failure'}, ip ${proxy.ip}, port-range ${proxy['port-range']}${proxy.error === undefined ? '' : `: ${proxy.error}`}`]),
   ])
   const shown = options.allControllers ? controllers : failing
   return head + (shown.length === 0 ? '' : controllerTable(shown, options.now)) + (status.cluster === undefined ? '' : clusterHealth(status.cluster, options.allHealth))

@@ -143,7 +143,7 @@ describe('status', () => {
       'Cilium:                 Ok   OK', 'NodeMonitor:            Listening for events on 2 CPUs with 64x4096 of shared memory', 'Cilium health daemon:   Disabled   ', 'IPv4 address pool:      2/254 allocated',
       'Controller Status:      1/2 healthy', 'Proxy Status:           OK, ip 10.11.0.1, port-range 10000-20000', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
     ].join('\n'))
-    expect(statusText({ ...status, ipam: { ...status.ipam, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
+    expect(statusText({ ...status, ipam: { ...status.ipam!, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
     for (const line of [5, 9]) expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, allHealth: false, now }).split('\n')[line])
     expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
   })
@@ -172,6 +172,16 @@ describe('status', () => {
       'Probe time:   2026-11-21T21:05:37Z', 'Nodes:', '  cilvm (localhost):', '    Host connectivity to 10.0.2.15:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms',
       '    Endpoint connectivity to 10.11.0.2:', '      ICMP to stack:   OK, RTT=1.25ms', '      HTTP to agent:   OK, RTT=1.25ms', '',
     ].join('\n'))
+  })
+
+  it('is short while the agent starts', () => {
+    const { nodeMonitor: _monitor, ipam: _ipam, proxy: _proxy, ...rest } = status
+    const starting: StatusModel = { ...rest, kubernetes: { state: 'Failure', msg: '/api/v1/nodes: connect ECONNREFUSED' }, cilium: { state: 'Failure', msg: 'starting: waiting for Kubernetes to list nodes' }, controllers: [] }
+    expect(statusText(starting, { allControllers: false, allHealth: false, now })).toBe([
+      'KVStore:                Ok         Disabled', 'ContainerRuntime:       Disabled   ', 'Kubernetes:             Failure    /api/v1/nodes: connect ECONNREFUSED', 'Kubernetes APIs:        []',
+      'Cilium:                 Failure   starting: waiting for Kubernetes to list nodes', 'NodeMonitor:            Disabled', 'Cilium health daemon:   Disabled   ', 'Controller Status:      0/0 healthy', '',
+    ].join('\n'))
+    expect(briefText(starting)).toBe('error in kubernetes: /api/v1/nodes: connect ECONNREFUSED')
   })
 
   it('is one word when all is well, and else the first thing that is not', () => {

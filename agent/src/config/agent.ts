@@ -15,7 +15,8 @@ const etcdConfigKey = 'etcd-config'
 
 /** Every setting of the agent. Each is a flag, an environment variable (CILIUM_ and the name in capitals), and a file of the config folder. */
 export const agentFlags: Flags = {
-  'agent-health-port': { type: 'number', default: '9876', usage: 'TCP port on 127.0.0.1 that answers /healthz' },
+  'agent-health-port': { type: 'number', default: '9876', usage: 'TCP port on 127.0.0.1 that answers /livez (the agent runs) and /healthz (it is ready)' },
+  'bpf-ct-global-tcp-max': { type: 'number', default: '0', usage: 'Connections, of any protocol, that can be tracked at once for each of IPv4 and IPv6; 0 for what an agent before this one had, or by the memory (65536 to 262144)' },
   'bpf-root': { type: 'string', default: '/sys/fs/bpf', usage: 'Where BPF maps are pinned' },
   'cluster-cidr': { type: 'string', default: '10.244.0.0/16', usage: 'Prefix of all pods' },
   'cluster-health-port': { type: 'number', default: '4240', usage: 'TCP port on which nodes ask each other for their health; 0 for none' },
@@ -62,7 +63,7 @@ const whole = (least: number, most: number) => z.coerce.number().check(z.int(), 
 const powerOfTwo = whole(1, 65_536).check(z.refine((value) => Number.isInteger(Math.log2(value)), 'must be a power of two'))
 
 const schema = z.object({
-  'agent-health-port': whole(0, 65_535), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cluster-health-port': whole(0, 65_535), 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
+  'agent-health-port': whole(0, 65_535), 'bpf-ct-global-tcp-max': whole(0, 2 ** 24), 'bpf-root': z.string(), 'cluster-cidr': prefix, 'cluster-health-port': whole(0, 65_535), 'cni-bin-dir': z.string(), 'cni-conf-dir': z.string(), 'cni-plugin': z.string(), 'config-dir': z.string(),
   'conntrack-gc-interval': whole(1, 86_400), debug: flag, 'enable-policy': z.enum(['default', 'always', 'never'], 'must be default, always or never'),
   'enable-ipv6': z.enum(['auto', 'true', 'false'], 'must be auto, true or false'), 'ipv6-cluster-alloc-cidr': prefix6, 'ipv6-service-range': anyPrefix6,
   'identity-gc-interval': whole(1, 86_400), 'k8s-api-host': z.string(), 'k8s-api-port': z.string().check(z.regex(/^\d*$/, 'must be a port number')), 'k8s-ca-file': z.string(), 'k8s-token-file': z.string(),

@@ -171,17 +171,47 @@ export class BpfMap {
     return result >= 0
   }
 
-  /** All keys. Kernels before 4.12 want a key to start after: one that isn't there gives the first. */
+  /** The key after `key`, the first when that is not there, or when there is none to start after: kernels before 4.12 want one. undefined after the last. */
+  nextKey(key: Buffer = Buffer.alloc(this.shape.keySize, 0xff)): Buffer | undefined {
+    return this.call(COMMAND.nextKey, key, AREA.nextKey) < 0 ? undefined : Buffer.from(scratch.bytes.subarray(AREA.nextKey, AREA.nextKey + this.shape.keySize))
+  }
+
+  /** All keys. */
   keys(): Buffer[] {
     const seen = new Map<string, Buffer>()
-    let key: Buffer = Buffer.alloc(this.shape.keySize, 0xff)
+    let key = this.nextKey()
     // A key deleted under us sends the walk back to the start: hence a limit, and no duplicates.
-    for (let steps = 0; steps < 2 * this.shape.maxEntries + 16; steps++) {
-      if (this.call(COMMAND.nextKey, key, AREA.nextKey) < 0) break
-      key = Buffer.from(scratch.bytes.subarray(AREA.nextKey, AREA.nextKey + this.shape.keySize))
+    for (let steps = 0; key !== undefined && steps < this.mostSteps; steps++) {
       seen.set(key.toString('latin1'), key)
+      key = this.nextKey(key)
     }
     return [...seen.values()]
+  }
+
+  /** No walk through the keys takes more, unless it is sent back to the start for ever. */
+  private get mostSteps(): number {
+    return 2 * this.shape.maxEntries + 16
+  }
+
+  /**
+   * Looks at every entry and deletes those that are `expired`, in turns of a few milliseconds. `kept` is told of those that stay; when an entry that the walk was at goes under it, all are
+   * looked at again, and `again` is told that first. Ends early when `stopped` says so.
+   */
+  async sweep({ expired, kept, again, stopped }: { expired: (key: Buffer, value: Buffer) => boolean; kept: (key: Buffer) => void; again: () => void; stopped: () => boolean }): Promise<void> {
+    let key = this.nextKey(), turn = performance.now()
+    for (let steps = 0; key !== undefined && steps < this.mostSteps; steps++) {
+      // Asked for first: after its own deletion a key leads nowhere.
+      const next = this.nextKey(key)
+      const value = this.lookup(key)
+      if (value === undefined) again()
+      else if (expired(key, value)) this.delete(key)
+      else kept(key)
+      key = next
+      if (steps % 32 !== 31 || performance.now() - turn < TURN_MS) continue
+      await new Promise((resolve) => setImmediate(resolve))
+      if (stopped()) return
+      turn = performance.now()
+    }
   }
 
   entries(): [key: Buffer, value: Buffer][] {
@@ -191,5 +221,8 @@ export class BpfMap {
     })
   }
 }
+
+/** What else there is to do in this process should not wait longer for a walk through a large map. */
+const TURN_MS = 10
 
 const FULL: readonly number[] = [os.constants.errno.E2BIG, os.constants.errno.ENOMEM]

@@ -2,7 +2,7 @@
 import type { BpfMap } from './bpf.ts'
 import { addressBytes } from './address.ts'
 import { decodeConntrack } from './layouts.ts'
-import type { ConntrackEntry } from './types.ts'
+import type { ConntrackEntry, ConntrackSweep } from './types.ts'
 
 /** CLOCK_MONOTONIC in seconds: the clock of bpf_ktime_get_ns(). */
 export function monotonicSeconds(): number {
@@ -14,11 +14,24 @@ export function listConntrack(map: BpfMap): ConntrackEntry[] {
   return map.entries().map(([key, value]) => decodeConntrack(key, value, now))
 }
 
-/** Deletes expired entries; returns how many. Programs take no notice of those, but only this makes room. */
-export function collectConntrack(map: BpfMap): number {
+const TCP = 6
+
+/** Deletes expired entries, and counts. Programs take no notice of those, but only this makes room. */
+export async function sweepConntrack(family: ConntrackSweep['family'], map: BpfMap, stopped: () => boolean): Promise<ConntrackSweep> {
   const now = monotonicSeconds()
-  const expired = map.entries().filter(([key, value]) => decodeConntrack(key, value, now).expires < 0)
-  return expired.filter(([key]) => map.delete(key)).length
+  // As struct ct_key (agent/bpf/lib/maps.h) and struct ct6_key (ip6.h) have it.
+  const protocolAt = family === 'ipv4' ? 12 : 36
+  const alive = { tcp: 0, other: 0 }, deleted = { tcp: 0, other: 0 }
+  const count = (counts: typeof alive, key: Buffer): void => { counts[key[protocolAt] === TCP ? 'tcp' : 'other']++ }
+  await map.sweep({
+    expired: (key, value) => {
+      if (decodeConntrack(key, value, now).expires >= 0) return false
+      count(deleted, key)
+      return true
+    },
+    kept: (key) => count(alive, key), again: () => Object.assign(alive, { tcp: 0, other: 0 }), stopped,
+  })
+  return { table: map.name, family, capacity: map.shape.maxEntries, alive, deleted }
 }
 
 /** Forgets the flows of an address, which may soon be another pod's. */

@@ -2,10 +2,10 @@ import fs from 'node:fs'
 import type net from 'node:net'
 import type { BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
-import { collectConntrack, forgetAddress, listConntrack } from './conntrack.ts'
+import { forgetAddress, listConntrack, sweepConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
-import { detachNode, DEVICE } from './devices.ts'
+import { DEVICE } from './devices.ts'
 import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
@@ -20,7 +20,7 @@ import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, ty
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
+  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { messageOf } from '../log.ts'
@@ -216,11 +216,13 @@ export class LoadedDatapath implements Datapath {
     return this.policies.list(id)
   }
 
-  collectConntrack(): number {
+  async collectConntrack(): Promise<ConntrackSweep[]> {
+    const stopped = (): boolean => this.closed
+    const sweeps = [await sweepConntrack('ipv4', this.conntrack, stopped), await sweepConntrack('ipv6', this.conntrack6, stopped)]
+    if (stopped()) return sweeps
     this.services.collectAffinities()
-    const removed = collectConntrack(this.conntrack) + collectConntrack(this.conntrack6)
     this.proxied.collect()
-    return removed
+    return sweeps
   }
 
   listenForProxy(port: number): number {
@@ -292,8 +294,6 @@ export class LoadedDatapath implements Datapath {
   uninstall(): void {
     if (this.plainRouting && !this.closed) for (const { prefix } of this.listTunnels()) this.deleteTunnel(prefix)
     this.close()
-    detachNode(this.config.nodeDevice)
-    this.prefilter?.uninstall()
-    uninstallDatapath(this.config.bpffs)
+    uninstallDatapath(this.config.bpffs, { prefilterDevice: this.config.prefilter?.device })
   }
 }

@@ -1,7 +1,7 @@
 /** The node's own devices: the cilium_host/cilium_net pair, through which the host reaches pods and services, and the overlay. */
 import { hasFault } from '../fault.ts'
 import { ipv6Text, parsePrefix6, randomMac } from './address.ts'
-import { addAddress, addTunnel, addVeth, deleteFilter, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { addAddress, addTunnel, addVeth, deleteLink, getLink, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { enableIPv6, forwardIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter, setSysctl } from './sysctl.ts'
 import type { Netlink } from './netlink.ts'
@@ -84,16 +84,6 @@ const nodeHooks = (device: string): [device: string, direction: 'ingress' | 'egr
 export function attachNode(device: string, program: { name: string; fd: number }): void {
   withNetlink((netlink) => {
     for (const [name, direction] of nodeHooks(device)) setFilter(netlink, requireLink(netlink, name).ifindex, direction, program)
-  })
-}
-
-/** The qdisc stays: others may have programs there. */
-export function detachNode(device: string): void {
-  withNetlink((netlink) => {
-    for (const [name, direction] of nodeHooks(device)) {
-      const link = getLink(netlink, name)
-      if (link !== undefined) deleteFilter(netlink, link.ifindex, direction)
-    }
   })
 }
 

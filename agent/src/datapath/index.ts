@@ -2,6 +2,7 @@
 import fs from 'node:fs'
 import { openPinFolder } from './bpffs.ts'
 import { prefixLengths } from './cidrs.ts'
+import { sizeConntrack } from './conntracksize.ts'
 import { cpus } from './cpus.ts'
 import { LoadedDatapath } from './datapath.ts'
 import { attachNode, ensureDevices } from './devices.ts'
@@ -43,6 +44,7 @@ export async function openDatapath(config: DatapathConfig, options: { stats?: bo
   requireFeatures(object, config.tunnel)
   enableJIT()
   const folder = openPinFolder(config.bpffs)
+  sizeConntrack(object, folder, config.conntrackEntries ?? 0)
   const possible = cpus('possible').length
   const maps = openMaps(object, folder, possible)
   const programs = loadPrograms(object, maps, folder, possible, options.stats)

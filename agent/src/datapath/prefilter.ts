@@ -8,7 +8,7 @@ import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
 import { u32Key } from './layouts.ts'
 import { loadElfProgram } from './loader.ts'
-import { requireLink, setXdp, withNetlink, XDP_MODE } from './rtnetlink.ts'
+import { listLinks, requireLink, setXdp, withNetlink, XDP_MODE } from './rtnetlink.ts'
 
 export type PrefilterMode = 'native' | 'generic'
 export interface PrefilterConfig {
@@ -103,17 +103,21 @@ export class PrefilterProgram {
     this.close()
   }
 
-  /** Detaches what an agent, this one or one before, has attached; what others have there stays. */
-  uninstall(): void {
-    if (fs.existsSync(path.join(this.folder, TRIE))) this.detach()
-  }
-
   /** Closes descriptors; the program goes on. */
   close(): void {
     if (this.attached === undefined) return
     for (const fd of [this.attached.trie.fd, this.attached.program]) fs.closeSync(fd)
     this.attached = undefined
   }
+}
+
+/** Detaches what an agent has attached to one of these devices; while it is attached its trie is pinned in `folder`. What others have there stays when it is not. */
+export function removePrefilter(folder: string, devices: readonly string[]): void {
+  const file = path.join(folder, TRIE)
+  if (!fs.existsSync(file)) return
+  const present = withNetlink(listLinks).map(({ name }) => name)
+  for (const device of devices.filter((name) => present.includes(name))) detachXdp(device)
+  fs.rmSync(file)
 }
 
 /** Whatever mode it is in. */

@@ -6,7 +6,7 @@ import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type
 import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, newFilter: 44, delFilter: 45 } as const
+const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
 const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
@@ -209,6 +209,21 @@ export function addQdisc(netlink: Netlink, ifindex: number, kind: 'clsact' | 'in
   const TCA_KIND = 1
   expect(`adding qdisc ${kind} to interface ${ifindex}`,
     netlink.request(RTM.newQdisc, NLM_F.create | NLM_F.excl, tcmsg(ifindex, CLSACT.handle, CLSACT.parent), [[TCA_KIND, text(kind)]]), EEXIST)
+}
+
+/** Removes clsact, and with it the filters that are there. */
+export function deleteQdisc(netlink: Netlink, ifindex: number): void {
+  expect(`removing qdisc clsact of interface ${ifindex}`, netlink.request(RTM.delQdisc, 0, tcmsg(ifindex, CLSACT.handle, CLSACT.parent)), ENOENT, EINVAL)
+}
+
+/** Filters of clsact in one direction; none where there is no clsact. `program`: what a BPF filter's was called by who attached it. */
+export function listFilters(netlink: Netlink, ifindex: number, direction: 'ingress' | 'egress'): { program: string | undefined }[] {
+  const TCA_OPTIONS = 2, TCA_BPF_NAME = 7
+  return netlink.dump(RTM.getFilter, tcmsg(ifindex, 0, CLSACT[direction])).flatMap(({ body }) => {
+    const options = decodeAttributes(body.subarray(20)).get(TCA_OPTIONS)
+    // Before each filter the kernel tells its priority, without options.
+    return options === undefined ? [] : [{ program: decodeAttributes(options).get(TCA_BPF_NAME)?.toString('utf8').replace(/\0.*$/s, '') }]
+  })
 }
 
 /** Adds a direct-action filter below a qdisc, or one of its directions, in place of the one before: one request, so no packet goes by unseen. */

@@ -33,6 +33,8 @@ export interface DatapathConfig {
   mtu: number
   /** perf ring pages a CPU, power of two. */
   monitorPages: number
+  /** Connections that each of the two tables has room for; 0 or absent: as many as the pinned one, or by the machine's memory. */
+  conntrackEntries?: number
   /** What denies by prefix ahead of everything else; absent: nothing can be denied so. */
   prefilter?: PrefilterConfig
   /** Emit debug (type 2) and capture (type 3) messages too. */
@@ -84,6 +86,10 @@ export interface ConntrackEntry {
   rxPackets: number; rxBytes: number; txPackets: number; txBytes: number; flags: number; revnat: number; sourceIdentity: number
 }
 
+/** What a sweep found in one of the connection tables. */
+export interface ConntrackSweep { table: string; family: 'ipv4' | 'ipv6'; capacity: number; alive: ProtocolCounts; deleted: ProtocolCounts }
+export interface ProtocolCounts { tcp: number; other: number }
+
 /** A raw record of the perf ring: byte 0 is the message type (drop 1, debug 2, capture 3, trace 4). Layout: agent/bpf/lib/events.h, decoded by agent/src/datapath/events.ts. */
 export type RawEvent = { cpu: number; data: Buffer } | { cpu: number; lost: number }
 
@@ -125,8 +131,8 @@ export interface Datapath {
   proxyOrigin(client: Socket, proxy: Socket): ProxyOrigin | undefined
   /** Connects to a server in the name of `identity`, whose packets these are to policy; `direction` is that of the policy that the proxy has decided by. A refusal comes as an error of the socket. */
   connectForProxy(server: Socket, identity: number, direction: 'ingress' | 'egress'): net.Socket
-  /** Deletes expired conntrack entries, session affinities, and what the proxy no longer needs; returns how many of the first. */
-  collectConntrack(): number
+  /** Deletes expired conntrack entries, session affinities, and what the proxy no longer needs. */
+  collectConntrack(): Promise<ConntrackSweep[]>
   /** Makes these source prefixes all that is dropped as it comes in. Throws, with the reason, where the kernel can't; nothing is changed then. */
   setPrefilter(prefixes: readonly string[]): void
   /** How the prefilter is attached; undefined while it isn't. */

@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { replaceFile } from '../files.ts'
 
@@ -19,4 +19,10 @@ export function installCNI({ plugin, binDir, confDir }: { plugin: string; binDir
     mkdirSync(confDir, { recursive: true })
     replaceFile(join(confDir, '05-cilium.conf'), JSON.stringify(config, null, 2) + '\n')
   }
+}
+
+/** Takes back what installCNI has put there, the configuration first: a plugin that is named must be there. */
+export function removeCNI({ binDir, confDir }: { binDir: string; confDir: string }): void {
+  if (confDir !== '') for (const name of ['05-cilium.conf', '05-cilium.conf.new']) rmSync(join(confDir, name), { force: true })
+  if (binDir !== '') for (const name of ['cilium-cni', '.cilium-cni.new']) rmSync(join(binDir, name), { force: true })
 }

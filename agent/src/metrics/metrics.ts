@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { Datapath } from '../datapath/types.ts'
+import { fillOf, type ConntrackGC } from '../conntrack/gc.ts'
+import type { Datapath, ProtocolCounts } from '../datapath/types.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
 import { hasFault } from '../fault.ts'
 import type { HealthReport } from '../health/prober.ts'
@@ -8,7 +9,7 @@ import type { PolicyRepository } from '../policy/repository.ts'
 import type { Controller } from '../reconcile/controller.ts'
 
 export interface MetricsDeps {
-  datapath: Datapath; endpoints: EndpointManager; policies: PolicyRepository; controllers: Controller[]; health: () => HealthReport | undefined
+  datapath: Datapath; conntrack: Pick<ConntrackGC, 'sweeps' | 'runs'>; endpoints: EndpointManager; policies: PolicyRepository; controllers: Controller[]; health: () => HealthReport | undefined
 }
 /** One sample, as `cilium metrics list` shows it. */
 export interface MetricModel { name: string; labels: Record<string, string>; value: number }
@@ -24,7 +25,7 @@ export class Metrics {
 
   constructor(deps: MetricsDeps) {
     this.#deps = deps
-    const { endpoints, policies, controllers, health } = deps
+    const { conntrack, endpoints, policies, controllers, health } = deps
     this.#gauge('endpoint_count', 'Number of endpoints managed by this agent', () => endpoints.list().length)
     this.#labelled('endpoint_state', 'Count of all endpoints, by state', ['endpoint_state'], () => count(endpoints.list().map(({ state }) => state)).map(([state, n]) => [{ endpoint_state: state }, n]))
     this.#total('endpoint_regenerations', 'Count of all endpoint regenerations that have completed, by outcome', ['outcome'], () => [[{ outcome: 'success' }, endpoints.regenerations.success], [{ outcome: 'fail' }, endpoints.regenerations.fail]])
@@ -35,6 +36,11 @@ export class Metrics {
     this.#total('forward_count_total', 'Total forwarded packets, by direction', ['direction'], () => this.#traffic().filter(({ reason }) => reason === 0).map(({ direction, packets }) => [{ direction: directions[direction] }, packets]))
     this.#total('datapath_errors_total', 'Number of times a part of the datapath could not be brought to what it should be', ['area', 'family', 'name'],
       () => controllers.filter(({ area }) => area === 'datapath').map(({ name, status }) => [{ area: name, family: 'ipv4', name: 'sync' }, status.failures]))
+    this.#total('datapath_conntrack_gc_runs_total', 'Number of times that the conntrack garbage collector was run, by completion status', ['status'], () => [[{ status: 'completed' }, conntrack.runs.success], [{ status: 'uncompleted' }, conntrack.runs.failure]])
+    this.#labelled('datapath_conntrack_gc_entries', 'Number of alive and deleted conntrack entries at the end of the last garbage collector run', ['family', 'protocol', 'status'],
+      () => conntrack.sweeps.flatMap(({ family, alive, deleted }) => [...byProtocol(family, 'alive', alive), ...byProtocol(family, 'deleted', deleted)]))
+    this.#labelled('bpf_map_pressure', 'Share of a map\'s capacity that is in use, 0 to 1; of conntrack at the end of the last garbage collector run', ['map_name'], () => conntrack.sweeps.map((sweep) => [{ map_name: sweep.table.replace('cilium_', '') }, fillOf(sweep)]))
+    this.#labelled('bpf_map_capacity', 'Number of entries that a map has room for', ['map_name'], () => conntrack.sweeps.map(({ table, capacity }) => [{ map_name: table.replace('cilium_', '') }, capacity]))
     this.#total('controllers_runs_total', 'Number of times that a controller process was run, by completion status', ['status'], () => [
       [{ status: 'success' }, sum(controllers.map(({ status }) => status.successes))], [{ status: 'failure' }, sum(controllers.map(({ status }) => status.failures))],
     ])
@@ -73,6 +79,9 @@ export class Metrics {
     this.#registry.registerMetric(new Counter({ name: `cilium_${name}`, help, labelNames, registers: [], collect() { this.reset(); for (const [labels, value] of read()) this.inc(labels, value) } }))
   }
 }
+
+/** Cilium's labels. */
+const byProtocol = (family: string, status: string, { tcp, other }: ProtocolCounts): [Record<string, string>, number][] => [[{ family, protocol: 'TCP', status }, tcp], [{ family, protocol: 'non-TCP', status }, other]]
 
 const sum = (numbers: number[]): number => numbers.reduce((a, b) => a + b, 0)
 const count = (words: string[]): [string, number][] => [...Map.groupBy(words, (word) => word)].map(([word, same]) => [word, same.length])

@@ -1,7 +1,7 @@
 import net from 'node:net'
 import { listenOn } from '../datapath/proxy.ts'
 import { hostPort } from '../text/hostport.ts'
-import type { Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import type { ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 
 type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
 
@@ -13,6 +13,8 @@ export interface FakeKernel {
   tunnels: Map<string, string>
   services: Map<string, ServiceSpec>
   metrics: ReturnType<Datapath['metrics']>
+  /** What a sweep finds. */
+  conntrack: ConntrackSweep[]
   /** By the prefilter. */
   denied: string[]
   /** Every call that changed something, in order. */
@@ -21,7 +23,7 @@ export interface FakeKernel {
   refused: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], denied: [], calls: [], refused: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], conntrack: [], denied: [], calls: [], refused: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
@@ -71,7 +73,7 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     listenForProxy: (port) => { log('listenForProxy', port); return listenOn(undefined, port) },
     proxyOrigin: () => undefined,
     connectForProxy: () => new net.Socket(),
-    collectConntrack: () => 0,
+    collectConntrack: async () => kernel.conntrack,
     metrics: () => kernel.metrics,
     setPrefilter: (prefixes) => { log('setPrefilter', prefixes); kernel.denied = [...prefixes] },
     prefilterMode: () => (kernel.denied.length === 0 ? undefined : 'generic'),
