@@ -30,7 +30,7 @@ import type { EnforcementMode } from './policy/resolve.ts'
 import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
 import { frontendKey } from './service/translate.ts'
-import { applyPolicy, createControllers, type Controllers, type SyncDeps } from './reconcile/sync.ts'
+import { applyPolicy, createControllers, worldOf, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 import { KubernetesState } from './shared/kubernetes.ts'
 import type { SharedState } from './shared/state.ts'
 
@@ -92,7 +92,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const api = createApiServer(createRoutes({
     config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
-    namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
+    world: () => worldOf(sync, policies.rules),
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router, ready: () => ready }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },
