@@ -72,7 +72,7 @@ const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/
 const handleOf = ({ tunnel, kvstore }: NonNullable<AgentOptions['settings']> = {}, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
+  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, bugtool: true, prefilter: true, 'prefilter-mode': true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   metrics: { port: 9090 },
   fatal: ciliumFatal, dumps: ciliumDumps,

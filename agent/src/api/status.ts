@@ -26,6 +26,7 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
   const { cpus, pages, pageSize } = datapath.ring
   const kvstore = shared.status()
   const served = apis(stores.identities !== undefined)
+  const mode = datapath.prefilterMode()
   const broken = allStores(stores).find(({ error }) => error !== undefined)
   return {
     kvstore,
@@ -34,7 +35,7 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
     cilium: kvstore.state === 'Failure' ? { state: 'Failure', msg: 'Kvstore service is not ready' } : ready() ? { state: 'Ok', msg: 'OK' } : { state: 'Failure', msg: 'starting: not all of the cluster is known yet' },
     nodeMonitor: { cpus, npages: pages, pagesize: pageSize, ...(monitor.lost === 0 ? {} : { lost: monitor.lost }) },
     ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
-    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects },
+    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects }, ...(mode === undefined ? {} : { prefilter: { mode } }),
     'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),
     controllers: controllers.map(({ status }) => controllerModel(status)),
   }
