@@ -44,8 +44,9 @@ static __always_inline void count(__u32 bytes)
 static __always_inline void tell(struct xdp_md *xdp, __u32 bytes)
 {
 	void *data = (void *)(long)xdp->data, *end = (void *)(long)xdp->data_end;
-	/* Whole headers of TCP, of UDP or ICMP, or of IP alone; IPv6 alone has as much as IPv4 and TCP. */
-	__u32 cap = data + CAPTURE_BYTES <= end ? CAPTURE_BYTES : data + 54 <= end ? 54 : data + 42 <= end ? 42 : 34;
+	/* Of IPv6 and TCP, or UDP and ICMP; of IPv4 and TCP, which is that of IPv6 alone; of IPv4 and UDP or ICMP; of IPv4 alone. */
+	__u32 cap = data + CAPTURE_BYTES <= end ? CAPTURE_BYTES : data + 74 <= end ? 74 : data + 62 <= end ? 62 :
+		data + 54 <= end ? 54 : data + 42 <= end ? 42 : 34;
 	struct drop_event event = {
 		.header = { .type = MESSAGE_DROP, .subtype = DROP_CIDR }, .len_orig = bytes, .len_cap = cap, .src_label = WORLD_ID, .dst_label = HOST_ID,
 	};

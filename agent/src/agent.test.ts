@@ -81,6 +81,13 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     const again = await one.cni('ADD', { container: 'ca1', pod: 'a1' })
     expect(again.status).toBe(0)
     expect(one.kernel.endpoints.size).toBe(before)
+    expect(await one.cni('CHECK', { container: 'ca1', pod: 'a1' })).toMatchObject({ status: 0 })
+    const changed = endpointAt(one, again.answer.ips![0]!.address.replace('/32', ''))
+    const ipv4 = changed.ipv4
+    changed.ipv4 = '10.244.1.99'
+    expect(await one.cni('CHECK', { container: 'ca1', pod: 'a1' })).toMatchObject({ status: 1, answer: { code: 100, msg: expect.stringMatching(/^container ca1 is not as it was added: interface eth0 has no address 10\.244\.1\.\d+\/32 \(it has 10\.244\.1\.99\/32/) as string } })
+    changed.ipv4 = ipv4
+    expect(await one.cni('CHECK', { container: 'nobody', pod: 'x' })).toMatchObject({ status: 1, answer: { code: 3 } })
     expect(await one.cni('DEL', { container: 'nobody', pod: 'x' })).toMatchObject({ status: 0 })
     expect(await one.cni('ADD', { container: 'cx', pod: 'nosuch' })).toMatchObject({ status: 1, answer: { code: 100, msg: expect.stringContaining('default/nosuch is not known') as string } })
   })

@@ -88,7 +88,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
 
   let ready = false
   const kubernetesVersion = await describeServer(client)
-  const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
+  const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod), inspect: (spec) => datapath.inspectEndpoint(spec) })
   const api = createApiServer(createRoutes({
     config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: () => controllers.policy.settle(), servicesChanged: () => controllers.services.settle(),
