@@ -82,6 +82,13 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     const again = await one.cni('ADD', { container: 'ca1', pod: 'a1' })
     expect(again.status).toBe(0)
     expect(one.kernel.endpoints.size).toBe(before)
+    expect(await one.cni('CHECK', { container: 'ca1', pod: 'a1' })).toMatchObject({ status: 0 })
+    const changed = endpointAt(one, again.answer.ips![0]!.address.replace('/32', ''))
+    const ipv4 = changed.ipv4
+    changed.ipv4 = '10.244.1.99'
+    expect(await one.cni('CHECK', { container: 'ca1', pod: 'a1' })).toMatchObject({ status: 1, answer: { code: 100, msg: expect.stringMatching(/^container ca1 is not as it was added: interface eth0 has no address 10\.244\.1\.\d+\/32 \(it has 10\.244\.1\.99\/32/) as string } })
+    changed.ipv4 = ipv4
+    expect(await one.cni('CHECK', { container: 'nobody', pod: 'x' })).toMatchObject({ status: 1, answer: { code: 3 } })
     expect(await one.cni('DEL', { container: 'nobody', pod: 'x' })).toMatchObject({ status: 0 })
     expect(await one.cni('ADD', { container: 'cx', pod: 'nosuch' })).toMatchObject({ status: 1, answer: { code: 100, msg: expect.stringContaining('default/nosuch is not known') as string } })
   })
@@ -306,7 +313,8 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect(one.kernel.denied).toEqual(['10.8.0.0/16', '10.9.1.0/24'])
     expect(await one.answer('prefilter', 'update', '--cidr', '10.7.0.0/16', '--revision', '1')).toEqual({ code: 1, out: 'Error: Cannot update CIDR list: Latest revision is 2 not 1\n' })
     expect(await one.answer('prefilter', 'update', '--cidr', '10.7.0.0/33')).toMatchObject({ code: 1, out: expect.stringContaining('"10.7.0.0/33" is not an IPv4 prefix') as string })
-    expect(await one.answer('prefilter', 'update', '--cidr', '0.0.0.0/0')).toMatchObject({ code: 1, out: expect.stringContaining('would cut this node off') as string })
+    for (const all of ['0.0.0.0/0', '10.9.0.0/0', '::/0']) expect(await one.answer('prefilter', 'update', '--cidr', all)).toMatchObject({ code: 1, out: expect.stringContaining('/0 would cut this node off') as string })
+    expect((await one.answer('status')).out).toMatch(/^XDP prefilter: +generic$/m)
     expect(await one.answer('prefilter', 'delete', '--cidr', '10.7.0.0/16')).toMatchObject({ code: 1, out: expect.stringContaining('10.7.0.0/16 is not denied') as string })
     await one.stop()
     one.kernel.denied = []
@@ -315,6 +323,9 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.answer('prefilter', 'list', '-o', 'jsonpath={.status.realized.deny[0]}')).out).toBe('10.8.0.0/16\n')
     expect((await one.answer('prefilter', 'delete', '--cidr', '10.8.0.0/16,10.9.1.0/24')).out).toBe('Revision: 3\n')
     expect(one.kernel.denied).toEqual([])
+    expect((await one.answer('status')).out).not.toContain('XDP prefilter')
+    expect((await one.answer('prefilter', 'update', '--cidr', 'FD00:0::7/8')).out).toBe('Revision: 4\nfd00::/8\n')
+    expect((await one.answer('prefilter', 'delete', '--cidr', 'fd00::/8')).out).toBe('Revision: 5\n')
   })
 
   it('change options, all or none, and look after single endpoints', async () => {

@@ -33,7 +33,7 @@ import type { EnforcementMode } from './policy/resolve.ts'
 import type { Controller } from './reconcile/controller.ts'
 import { ManualServices } from './service/manual.ts'
 import { frontendKey } from './service/translate.ts'
-import { applyPolicy, createControllers, nameOf, type Controllers, type SyncDeps } from './reconcile/sync.ts'
+import { applyPolicy, createControllers, nameOf, worldOf, type Controllers, type SyncDeps } from './reconcile/sync.ts'
 import { KubernetesState } from './shared/kubernetes.ts'
 import type { SharedState } from './shared/state.ts'
 
@@ -98,12 +98,12 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   await operation.restore()
 
   const kubernetesVersion = await describeServer(client)
-  const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod) })
+  const cni = new CNIHandler({ endpoints, client, self, log: log.subsys('cni'), regenerate: (endpoint, pod) => serve(sync, controllers, endpoint, pod), inspect: (spec) => datapath.inspectEndpoint(spec) })
   const routes = createRoutes({
     config, datapath, endpoints, shared, kvstore: etcd?.store, cidrs, policies, manual, services: () => [...services.values()], proxy, monitor, cni, health: operation.health, metrics: operation.metrics, prefilter: operation.prefilter, options,
     policyChanged: async () => { await controllers.policy.settle(); return controllers.policy.failure() },
     servicesChanged: async (frontend) => { await controllers.services.settle(); return controllers.services.failure(frontend === undefined ? '' : frontendKey(frontend)) },
-    namespaceLabels: (name) => stores.namespaces.get(name)?.metadata.labels,
+    world: () => worldOf(sync, policies.rules),
     status: () => statusModel({ datapath, stores, endpoints, ipam, monitor, proxy, shared, controllers: operation.controllers, health: operation.health, kubernetesVersion, routerIPv4: self.routerIPv4, routerIPv6: self.ipv6?.router }),
     nodes: () => stores.nodes.list().map((node) => ({ name: node.metadata.name, ipv4: internalIP(node) ?? '', podCIDR: node.spec.podCIDR ?? '', ...(self.ipv6 === undefined || node.spec.podCIDR === undefined ? {} : { podCIDR6: nodeCIDR6(self.ipv6.clusterCIDR, node.spec.podCIDR) }) })),
     enforcement: { get: () => mode, set: (value) => { mode = value; controllers.policy.trigger() } },

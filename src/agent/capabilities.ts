@@ -27,6 +27,7 @@ export const capabilities = {
   cleanup: 'once its pods are gone, a manifest (`AgentHandle.cleanup`) takes what it has put on the nodes off them again',
   bugtool: 'its command line makes an archive of its state for bug reports',
   prefilter: 'its command line denies prefixes ahead of everything else, by XDP',
+  'prefilter-mode': 'its status says whether that XDP runs in the driver (`native`) or in the stack (`generic`)',
   tunnel: 'between nodes, packets of pods travel in a tunnel (of the protocol in `AgentHandle.tunnel`) with the identity of the sender',
   ipv6: 'pods have an IPv6 address too, which its command line lists; their packets go through the same tunnels',
   'ipv6-services': 'services have cluster IPs, external IPs and node ports of IPv6 too, which its command line lists',

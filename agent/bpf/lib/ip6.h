@@ -4,7 +4,6 @@
 #include "flow.h"
 #include "notify.h"
 
-#define ETH_P_IPV6 0x86dd
 enum { IPPROTO_ICMPV6 = 58 };
 enum { NEXTHDR_HOP = 0, NEXTHDR_ROUTING = 43, NEXTHDR_FRAGMENT = 44, NEXTHDR_AUTH = 51, NEXTHDR_NONE = 59, NEXTHDR_DEST = 60 };
 enum { ICMPV6_PARAMETERPROB = 4, ICMPV6_ECHO = 128, ICMPV6_ECHOREPLY = 129, ICMPV6_SOLICITATION = 135, ICMPV6_ADVERTISEMENT = 136 };
@@ -12,13 +11,6 @@ enum { DROP_INVALID_DMAC = -131, DROP_INVALID_EXTHDR = -156 };
 /* Extension headers that a packet may have before its transport's, as in Cilium. */
 #define MAX_EXTENSIONS 4
 
-struct in6 { __be32 w[4]; };
-struct ipv6_header {
-	__be32 version_flow;
-	__be16 payload_len;
-	__u8 nexthdr, hop_limit;
-	struct in6 saddr, daddr;
-};
 #define IPV6_OFF(FIELD) (ETH_HLEN + __builtin_offsetof(struct ipv6_header, FIELD))
 
 /* Nodes have a /96 each of the cluster's /64. One entry; zeros where the agent was told to leave IPv6 alone. */

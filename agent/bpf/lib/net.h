@@ -6,6 +6,7 @@
 #define ETH_HLEN 14
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806
+#define ETH_P_IPV6 0x86dd
 enum { IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
 
 struct eth_header { __u8 dst[6], src[6]; __be16 proto; };
@@ -20,6 +21,14 @@ struct ipv4_header {
 #define IPV4_OFF(FIELD) (ETH_HLEN + __builtin_offsetof(struct ipv4_header, FIELD))
 /* More fragments follow, or an offset: any part of a datagram that was cut. */
 #define IPV4_FRAGMENT bpf_htons(0x3fff)
+
+struct in6 { __be32 w[4]; };
+struct ipv6_header {
+	__be32 version_flow;
+	__be16 payload_len;
+	__u8 nexthdr, hop_limit;
+	struct in6 saddr, daddr;
+};
 
 #define TCP_CSUM_OFF 16
 #define UDP_CSUM_OFF 6

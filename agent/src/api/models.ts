@@ -1,3 +1,4 @@
+import type { PrefilterMode } from '../datapath/prefilter.ts'
 import type { ServiceSpec } from '../datapath/types.ts'
 import type { Endpoint, StatusEntry } from '../endpoint/endpoint.ts'
 import { podKey } from '../endpoint/endpoint.ts'
@@ -15,6 +16,8 @@ export interface StatusModel {
   /** `Cluster health` once all nodes have been asked. */
   cluster?: HealthModel; 'cilium-health': State
   proxy?: { ip: string; 'port-range': string; redirects: number; /** What it can't do at present. */ error?: string }
+  /** While the prefilter denies something; in neither Cilium's model nor its output. */
+  prefilter?: { mode: PrefilterMode }
   controllers: { name: string; status: { 'success-count': number; 'failure-count': number; 'consecutive-failure-count': number; 'last-success-timestamp'?: string; 'last-failure-timestamp'?: string; 'last-failure-msg'?: string } }[]
 }
 export interface IdentityModel { id: number; labels: string[]; labelsSHA256: string }

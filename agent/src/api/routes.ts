@@ -12,7 +12,7 @@ import type { MonitorHub } from '../monitor/hub.ts'
 import type { L7Proxy } from '../proxy/proxy.ts'
 import type { ManualServices } from '../service/manual.ts'
 import type { SharedState } from '../shared/state.ts'
-import type { NamespaceLabels } from '../policy/selector.ts'
+import type { World } from '../policy/resolve.ts'
 import { tracePolicy } from '../policy/trace.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
@@ -27,7 +27,7 @@ export interface ApiDeps extends OperationDeps {
   /** Where one is used. */
   kvstore: Kvstore | undefined
   /** Resolves when every endpoint has the present rules, or with what kept them from it. */
-  policyChanged: () => Promise<string | undefined>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services; with why it has not that of this frontend. */ servicesChanged: (frontend?: ServiceSpec['frontend']) => Promise<string | undefined>; namespaceLabels: NamespaceLabels
+  policyChanged: () => Promise<string | undefined>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services; with why it has not that of this frontend. */ servicesChanged: (frontend?: ServiceSpec['frontend']) => Promise<string | undefined>; /** What the present rules are resolved against. */ world: () => World
   proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
 }
 
@@ -106,7 +106,7 @@ export function createRoutes(deps: ApiDeps): Routes {
       taken(await deps.policyChanged())
       return ok({ policy: sortedJson(policies.rules, 2), revision: policies.revision } satisfies PolicyModel)
     },
-    'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(policies.rules, deps.enforcement.get(), deps.namespaceLabels, asked((it) => traceRequest.parse(it), await body()))),
+    'POST /v1/policy/resolve': async ({ body }) => ok(tracePolicy(deps.world(), asked((it) => traceRequest.parse(it), await body()))),
     ...operationRoutes(deps),
     ...mapRoutes(datapath, endpoints),
     'GET /v1/monitor': monitorRoute(monitor),

@@ -47,6 +47,7 @@ function nodeMonitor({ ring: { cpus, pages, pageSize } }: Datapath, lost = 0): N
 /** What `cilium status` shows. Cilium fails while the kvstore does. */
 export function statusModel({ datapath, stores, endpoints, ipam, monitor, controllers, kubernetesVersion, routerIPv4, routerIPv6, health, proxy, shared }: StatusDeps): StatusModel {
   const kvstore = shared.status()
+  const mode = datapath.prefilterMode()
   return {
     kvstore,
     'container-runtime': { state: 'Disabled' },
@@ -54,7 +55,7 @@ export function statusModel({ datapath, stores, endpoints, ipam, monitor, contro
     cilium: kvstore.state === 'Failure' ? { state: 'Failure', msg: 'Kvstore service is not ready' } : { state: 'Ok', msg: 'OK' },
     nodeMonitor: nodeMonitor(datapath, monitor.lost),
     ipam: { ipv4: [routerIPv4, ...endpoints.list().map(({ record }) => record.ipv4)], ...(routerIPv6 === undefined ? {} : { ipv6: [routerIPv6, ...endpoints.list().flatMap(({ record }) => record.ipv6 ?? [])] }), capacity: ipam.capacity + 1 },
-    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects, ...(proxy.failure === undefined ? {} : { error: proxy.failure }) },
+    proxy: { ip: routerIPv4, 'port-range': `${portRange.first}-${portRange.last}`, redirects: proxy.redirects, ...(proxy.failure === undefined ? {} : { error: proxy.failure }) }, ...(mode === undefined ? {} : { prefilter: { mode } }),
     'cilium-health': { state: health.enabled ? 'Ok' : 'Disabled' }, ...(health.last === undefined ? {} : { cluster: healthModel(health.last) }),
     controllers: controllers.map(({ status }) => controllerModel(status)),
   }

@@ -5,7 +5,7 @@ import { tabulate } from '../text/tabwriter.ts'
 
 /** `cilium status` as Cilium prints it; what lash hasn't is left out or Disabled. */
 export function statusText(status: StatusModel, options: { allControllers: boolean; allHealth: boolean; now: number }): string {
-  const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers, proxy } = status
+  const { kvstore, kubernetes, cilium, nodeMonitor, ipam, controllers, proxy, prefilter } = status
   const failing = controllers.filter((it) => it.status['consecutive-failure-count'] > 0)
   const state = (name: string, { state, msg = '' }: State) => `${name}\t${state}\t${msg}`
   const head = tabulate([
@@ -19,6 +19,7 @@ export function statusText(status: StatusModel, options: { allControllers: boole
     ...(ipam?.ipv6 === undefined ? [] : [`IPv6 address pool:\t${ipam.ipv6.length}/${ipam.capacity} allocated`]),
     `Controller Status:\t${controllers.length - failing.length}/${controllers.length} healthy`,
     ...(proxy === undefined ? [] : [`Proxy Status:\t${proxy.error === undefined ? 'OK' : 'Failure'}, ip ${proxy.ip}, port-range ${proxy['port-range']}${proxy.error === undefined ? '' : `: ${proxy.error}`}`]),
+    ...(prefilter === undefined ? [] : [`XDP prefilter:\t${prefilter.mode}`]),
   ])
   const shown = options.allControllers ? controllers : failing
   return head + (shown.length === 0 ? '' : controllerTable(shown, options.now)) + (status.cluster === undefined ? '' : clusterHealth(status.cluster, options.allHealth))

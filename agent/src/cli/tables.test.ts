@@ -144,6 +144,7 @@ describe('status', () => {
       'Controller Status:      1/2 healthy', 'Proxy Status:           OK, ip 10.11.0.1, port-range 10000-20000', '  Name            Last success   Last error   Count   Message', '  a-longer-name   never          6s ago       3       boom       ', '  b               2m3s ago       never        0       no error   ', '',
     ].join('\n'))
     expect(statusText({ ...status, ipam: { ...status.ipam!, ipv6: ['f00d::1'] } }, { allControllers: false, allHealth: false, now })).toContain('\nIPv4 address pool:      2/254 allocated\nIPv6 address pool:      1/254 allocated\n')
+    expect(statusText({ ...status, prefilter: { mode: 'generic' } }, { allControllers: false, allHealth: false, now })).toContain('\nProxy Status:           OK, ip 10.11.0.1, port-range 10000-20000\nXDP prefilter:          generic\n')
     for (const line of [5, 9]) expect(recorded('cli-status.txt')).toContain(statusText(status, { allControllers: false, allHealth: false, now }).split('\n')[line])
     expect(recorded('cli-status_allcontrollers.txt')).toContain('\n  Name                                        Last success   Last error   Count   Message\n')
   })

@@ -6,7 +6,7 @@ import { forgetAddress, listConntrack, sweepConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
 import { DEVICE } from './devices.ts'
-import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
+import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, inspectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
 import type { Programs, ProgramInfo } from './loader.ts'
@@ -20,7 +20,7 @@ import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, ty
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
+  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, InspectedEndpoint, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { messageOf } from '../log.ts'
@@ -112,6 +112,10 @@ export class LoadedDatapath implements Datapath {
     for (const entry of old) if (entry.ip !== spec.ipv4 || entry.ipv6 !== spec.ipv6 || entry.ifindex !== link.ifindex) this.endpoints.delete(entry)
     const flags = old.find((entry) => entry.id === spec.id)?.flags ?? 0
     this.endpoints.set({ ip: spec.ipv4, ...(spec.ipv6 === undefined ? {} : { ipv6: spec.ipv6 }), id: spec.id, ifindex: link.ifindex, flags, identity: spec.identity, mac: link.mac, nodeMac: link.nodeMac })
+  }
+
+  inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInterface' | 'hostInterface'>): InspectedEndpoint {
+    return inspectEndpoint(spec)
   }
 
   removeEndpoint(id: number): void {

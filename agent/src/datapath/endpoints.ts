@@ -5,10 +5,10 @@ import type { BpfMap } from './bpf.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, decodeEndpoint, encodeEndpoint, u32Key, type EndpointValue } from './layouts.ts'
 import { inNetns, openNetns } from './netns.ts'
-import { addAddress, addVeth, deleteLink, getLink, listLinks, requireLink, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { addAddress, addressesOf, addVeth, deleteLink, getLink, listLinks, requireLink, routesBy, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { enableIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter } from './sysctl.ts'
-import type { EndpointLink, EndpointSpec } from './types.ts'
+import type { EndpointLink, EndpointSpec, InspectedEndpoint } from './types.ts'
 
 export interface EndpointEntry extends EndpointValue { ip: string; ipv6?: string }
 
@@ -116,6 +116,21 @@ export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): End
       setUp(netlink, near)
       return { hostInterface: near.name, ifindex: near.ifindex, mac: far.mac, nodeMac: near.mac }
     })
+  } finally {
+    fs.closeSync(netns)
+  }
+}
+
+/** Both ends as they are now. Throws when the namespace is gone. */
+export function inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInterface' | 'hostInterface'>): InspectedEndpoint {
+  const netns = openNetns(spec.netns)
+  try {
+    const container = inNetns(netns, () => withNetlink((inside) => {
+      const link = getLink(inside, spec.containerInterface)
+      return link && { mac: link.mac, up: link.up, addresses: addressesOf(inside, link), routes: routesBy(inside, link) }
+    }))
+    const host = withNetlink((netlink) => getLink(netlink, spec.hostInterface))
+    return { host: host && { mac: host.mac, up: host.up }, container }
   } finally {
     fs.closeSync(netns)
   }

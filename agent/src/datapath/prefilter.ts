@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { ipv4Bytes, parsePrefix } from './address.ts'
+import { isIPv6, parsePrefix, parsePrefix6 } from './address.ts'
 import { BpfMap, createMap, pin } from './bpf.ts'
 import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
@@ -19,18 +19,20 @@ export interface PrefilterConfig {
   mode: PrefilterMode | 'auto'
 }
 
-const TRIE = 'cilium_cidr_v4_dyn'
+const TRIES = ['cilium_cidr_v4_dyn', 'cilium_cidr_v6_dyn'] as const
+type Tries = Readonly<Record<typeof TRIES[number], BpfMap>>
 
-const keyOf = (prefix: string): Buffer => { const { address, bits } = parsePrefix(prefix); return Buffer.concat([u32Key(bits), ipv4Bytes([...address].join('.'))]) }
+const trieOf = (tries: Tries, prefix: string): BpfMap => tries[isIPv6(prefix) ? 'cilium_cidr_v6_dyn' : 'cilium_cidr_v4_dyn']
+const keyOf = (prefix: string): Buffer => { const { address, bits } = isIPv6(prefix) ? parsePrefix6(prefix) : parsePrefix(prefix); return Buffer.concat([u32Key(bits), address]) }
 
 /** Attached only while there is something to deny: XDP costs every packet. */
 export class PrefilterProgram {
   private readonly config: PrefilterConfig
   private readonly shared: ReadonlyMap<string, BpfMap>
   private readonly folder: string
-  private attached: { trie: BpfMap; program: number; mode: PrefilterMode; denied: Set<string> } | undefined
+  private attached: { tries: Tries; program: number; mode: PrefilterMode; denied: Set<string> } | undefined
 
-  /** `shared`: maps of the main object, which drops are counted and told in. `folder`: where the trie is pinned. */
+  /** `shared`: maps of the main object, which drops are counted and told in. `folder`: where the tries are pinned. */
   constructor(config: PrefilterConfig, shared: ReadonlyMap<string, BpfMap>, folder: string) {
     this.config = config
     this.shared = shared
@@ -46,44 +48,45 @@ export class PrefilterProgram {
   set(prefixes: readonly string[]): void {
     if (prefixes.length === 0) return this.detach()
     if (this.attached === undefined) return this.attach(prefixes)
-    const { trie, denied } = this.attached
-    for (const prefix of prefixes.filter((each) => !denied.has(each))) { trie.update(keyOf(prefix), Buffer.from([1])); denied.add(prefix) }
-    for (const prefix of [...denied].filter((each) => !prefixes.includes(each))) { trie.delete(keyOf(prefix)); denied.delete(prefix) }
+    const { tries, denied } = this.attached
+    for (const prefix of prefixes.filter((each) => !denied.has(each))) { trieOf(tries, prefix).update(keyOf(prefix), Buffer.from([1])); denied.add(prefix) }
+    for (const prefix of [...denied].filter((each) => !prefixes.includes(each))) { trieOf(tries, prefix).delete(keyOf(prefix)); denied.delete(prefix) }
   }
 
-  /** A new trie, filled before the program is attached in the place of an earlier agent's: tries can't be listed before 4.16. */
+  /** New tries, filled before the program is attached in the place of an earlier agent's: tries can't be listed before 4.16. */
   private attach(prefixes: readonly string[]): void {
     const object = readObject(this.config.objectFile)
-    const trie = this.makeTrie(object)
-    let program: number | undefined
+    const open: number[] = []
     try {
-      for (const prefix of prefixes) trie.update(keyOf(prefix), Buffer.from([1]))
-      program = this.load(object, trie)
+      const made = TRIES.map((name) => { const trie = this.makeTrie(object, name); open.push(trie.fd); return [name, trie] as const })
+      const tries = Object.fromEntries(made) as Tries
+      for (const prefix of prefixes) trieOf(tries, prefix).update(keyOf(prefix), Buffer.from([1]))
+      const program = this.load(object, made)
+      open.push(program)
       const mode = this.attachTo(program)
-      replacePin(trie.fd, path.join(this.folder, TRIE))
-      this.attached = { trie, program, mode, denied: new Set(prefixes) }
+      for (const [name, { fd }] of made) replacePin(fd, path.join(this.folder, name))
+      this.attached = { tries, program, mode, denied: new Set(prefixes) }
     } catch (error) {
-      for (const fd of [trie.fd, ...(program === undefined ? [] : [program])]) fs.closeSync(fd)
+      for (const fd of open) fs.closeSync(fd)
       throw error
     }
   }
 
-  private makeTrie(object: ElfObject): BpfMap {
-    const shape = object.maps.get(TRIE)
-    if (shape === undefined) throw new DatapathError(`${this.config.objectFile} has no map ${TRIE}: it is of another version`)
+  private makeTrie(object: ElfObject, name: string): BpfMap {
+    const shape = object.maps.get(name)
+    if (shape === undefined) throw new DatapathError(`${this.config.objectFile} has no map ${name}: it is of another version`)
     try {
-      return new BpfMap(TRIE, createMap(TRIE, shape), shape, 1)
+      return new BpfMap(name, createMap(name, shape), shape, 1)
     } catch (error) {
       if (!(error instanceof DatapathError) || error.errno !== os.constants.errno.EINVAL) throw error
       throw new DatapathError(missingLine({ feature: 'BPF map type lpm_trie', answer: `BPF_MAP_CREATE: ${errnoName(error.errno)}`, since: '4.11' }), { errno: error.errno, cause: error })
     }
   }
 
-  private load(object: ElfObject, trie: BpfMap): number {
+  private load(object: ElfObject, tries: readonly (readonly [name: string, trie: BpfMap])[]): number {
     const program = object.programs.find(({ name }) => name === 'prefilter')
     if (program === undefined) throw new DatapathError(`${this.config.objectFile} has no program prefilter: it is of another version`)
-    const descriptors = new Map([...[...this.shared].map(([name, map]) => [name, map.fd] as const), [TRIE, trie.fd] as const])
-    return loadElfProgram(object, program, descriptors).fd
+    return loadElfProgram(object, program, new Map([...this.shared, ...tries].map(([name, { fd }]) => [name, fd]))).fd
   }
 
   private attachTo(program: number): PrefilterMode {
@@ -99,25 +102,25 @@ export class PrefilterProgram {
 
   private detach(): void {
     detachXdp(this.config.device)
-    fs.rmSync(path.join(this.folder, TRIE), { force: true })
+    for (const name of TRIES) fs.rmSync(path.join(this.folder, name), { force: true })
     this.close()
   }
 
   /** Closes descriptors; the program goes on. */
   close(): void {
     if (this.attached === undefined) return
-    for (const fd of [this.attached.trie.fd, this.attached.program]) fs.closeSync(fd)
+    for (const fd of [...TRIES.map((name) => this.attached!.tries[name].fd), this.attached.program]) fs.closeSync(fd)
     this.attached = undefined
   }
 }
 
-/** Detaches what an agent has attached to one of these devices; while it is attached its trie is pinned in `folder`. What others have there stays when it is not. */
+/** Detaches what an agent has attached to one of these devices; while it is attached its tries are pinned in `folder`. What others have there stays when it is not. */
 export function removePrefilter(folder: string, devices: readonly string[]): void {
-  const file = path.join(folder, TRIE)
-  if (!fs.existsSync(file)) return
+  const files = TRIES.map((name) => path.join(folder, name)).filter((file) => fs.existsSync(file))
+  if (files.length === 0) return
   const present = withNetlink(listLinks).map(({ name }) => name)
   for (const device of devices.filter((name) => present.includes(name))) detachXdp(device)
-  fs.rmSync(file)
+  for (const file of files) fs.rmSync(file)
 }
 
 /** Whatever mode it is in. */

@@ -6,7 +6,7 @@ import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type
 import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
+const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, getRoute: 26, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
 const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
@@ -164,12 +164,37 @@ export function listAddresses6(netlink: Netlink): string[] {
   })
 }
 
+/** An interface's addresses, `10.244.1.7/32`, in the order that the kernel has them. */
+export function addressesOf(netlink: Netlink, link: Link): string[] {
+  const IFA_ADDRESS = 1, IFA_LOCAL = 2
+  return netlink.dump(RTM.getAddress, Buffer.alloc(8)).filter(({ body }) => body.readUInt32LE(4) === link.ifindex).flatMap(({ body }) => {
+    const attributes = decodeAttributes(body.subarray(8))
+    const address = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS)
+    return address === undefined ? [] : [`${addressText(address)}/${body.readUInt8(1)}`]
+  })
+}
+
+const addressText = (bytes: Buffer): string => (bytes.length === 16 ? ipv6Text(bytes) : ipv4Text(bytes))
+
 /** `local`: its addresses are this host's own. */
 export interface Route { prefix: string; link: Link; via?: string; source?: string; local?: boolean }
 
+const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
+const TABLE_MAIN = 254, UNICAST = 1
+
+/** Where the main table sends to by an interface, `dst` with its length. */
+export function routesBy(netlink: Netlink, link: Link): { dst: string; gw?: string }[] {
+  return netlink.dump(RTM.getRoute, Buffer.alloc(12)).flatMap(({ body }) => {
+    const [family, bits, , , table, , , type] = body
+    const attributes = decodeAttributes(body.subarray(12))
+    if (table !== TABLE_MAIN || type !== UNICAST || attributes.get(RTA.device)?.readUInt32LE(0) !== link.ifindex) return []
+    const gateway = attributes.get(RTA.gateway)
+    return [{ dst: `${addressText(attributes.get(RTA.destination) ?? Buffer.alloc(family === AF_INET6 ? 16 : 4))}/${bits}`, ...(gateway === undefined ? {} : { gw: addressText(gateway) }) }]
+  })
+}
+
 function routeMessage({ prefix, link, via, source, local = false }: Route): { header: Buffer; attributes: Attribute[] } {
-  const RTA = { destination: 1, device: 4, gateway: 5, source: 7 } as const
-  const TABLE_MAIN = 254, TABLE_LOCAL = 255, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_UNIVERSE = 0, UNICAST = 1, LOCAL = 2
+  const TABLE_LOCAL = 255, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_UNIVERSE = 0, LOCAL = 2
   const six = isIPv6(prefix)
   const scope = local ? SCOPE_HOST : via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE
   const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)

@@ -64,6 +64,11 @@ export interface EndpointSpec {
   identity: number
 }
 
+/** An interface as it is now. */
+export interface InspectedLink { mac: string; up: boolean }
+/** Both ends of an endpoint's pair; one that is not there is undefined. Addresses are `10.244.1.7/32`, routes those of the main table by the container's interface. */
+export interface InspectedEndpoint { host: InspectedLink | undefined; container: InspectedLink & { addresses: string[]; routes: { dst: string; gw?: string }[] } | undefined }
+
 export interface EndpointLink { hostInterface: string; ifindex: number; mac: string; nodeMac: string }
 
 /** `weight` (default 1) is how many of the service's slots it has. */
@@ -101,6 +106,8 @@ export interface Datapath {
   addEndpoint(spec: EndpointSpec): EndpointLink
   /** Takes an endpoint found after a restart (the veth exists) back under control. Returns undefined when its interface is gone. */
   adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined
+  /** Looks at an endpoint's interfaces. Throws when the namespace is gone. */
+  inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInterface' | 'hostInterface'>): InspectedEndpoint
   removeEndpoint(id: number): void
   setEndpointIdentity(id: number, identity: number): void
   /** Makes `ingress`/`egress` the whole policy of the endpoint. `undefined` = not enforced (all allowed). New allows are added before old ones are removed, and enforcement is switched on last, off first. Identity 1 (host) is always allowed in. Throws when not all of it fits: all else is as asked for then, and what doesn't fit is denied. */

@@ -1,8 +1,10 @@
 import * as z from 'zod/mini'
 import type { LocalNode } from '../cluster/node.ts'
+import type { Datapath } from '../datapath/types.ts'
 import { isStatus, type KubeClient } from '../k8s/client.ts'
 import type { Pod } from '../k8s/types.ts'
 import { messageOf, type Logger } from '../log.ts'
+import { differences, prevResultOf, type CNIResult } from './check.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { EndpointManager } from './manager.ts'
 import { podInfo, type PodInfo } from './podinfo.ts'
@@ -16,7 +18,7 @@ export interface CNIAnswer { ok: boolean; body: unknown }
 export const cniVersions = ['0.3.0', '0.3.1', '0.4.0']
 
 /** Error codes of the CNI specification; from 100 on, the plugin's own. */
-const code = { incompatible: 1, invalidEnvironment: 4, io: 5, decode: 6, tryAgain: 11, failed: 100 } as const
+const code = { incompatible: 1, unknownContainer: 3, invalidEnvironment: 4, io: 5, decode: 6, invalidConfig: 7, tryAgain: 11, failed: 100 } as const
 
 export class CNIError extends Error {
   readonly code: number
@@ -27,6 +29,7 @@ export interface CNIDeps {
   endpoints: EndpointManager; client: KubeClient; self: LocalNode; log: Logger
   /** Gives the endpoint its identity and policy and enters it in the ipcache; resolves when all of it is in the datapath. */
   regenerate: (endpoint: Endpoint, pod: PodInfo) => Promise<void>
+  inspect: Datapath['inspectEndpoint']
 }
 
 /** Serves ADD, DEL and CHECK. Calls for one container run one after the other. */
@@ -60,11 +63,23 @@ export class CNIHandler {
         if (endpoint !== undefined) endpoints.remove(endpoint, 'CNI DEL')
         return {}
       }
-      case 'CHECK':
-        if (endpoints.byContainer(it.containerId)?.state !== 'ready') throw new CNIError(code.failed, `container ${it.containerId.slice(0, 12)} has no endpoint that is ready`)
-        return {}
+      case 'CHECK': this.#check(it, version); return {}
       default: throw new CNIError(code.invalidEnvironment, `CNI_COMMAND is ${JSON.stringify(it.command)}; ADD, DEL, CHECK and VERSION are known`)
     }
+  }
+
+  /** The container must be as ADD answered, by this agent's account and, where the runtime passes it, by the runtime's. */
+  #check(it: CNIRequest, version: string): void {
+    const { containerId, netns, ifname } = it
+    const name = `container ${containerId.slice(0, 12)}`
+    const endpoint = this.#deps.endpoints.byContainer(containerId)
+    if (endpoint?.state !== 'ready') throw new CNIError(endpoint === undefined ? code.unknownContainer : code.failed, `${name} has no endpoint that is ready`)
+    const { hostInterface } = endpoint.record
+    let told: CNIResult | undefined
+    try { told = prevResultOf(it.config) } catch (error) { throw new CNIError(code.invalidConfig, messageOf(error)) }
+    const seen = this.#deps.inspect({ netns, containerInterface: ifname, hostInterface })
+    const wrong = new Set([this.#result(endpoint, it, version), ...(told === undefined ? [] : [told])].flatMap((promised) => differences(promised, seen, { netns, ifname, hostInterface })))
+    if (wrong.size > 0) throw new CNIError(code.failed, `${name} is not as it was added: ${[...wrong].join('; ')}`)
   }
 
   async #add(it: CNIRequest): Promise<Endpoint> {
@@ -94,7 +109,7 @@ export class CNIHandler {
     }
   }
 
-  #result({ link, record }: Endpoint, { netns, ifname }: CNIRequest, cniVersion: string): unknown {
+  #result({ link, record }: Endpoint, { netns, ifname }: CNIRequest, cniVersion: string) {
     const { routerIPv4, ipv6 } = this.#deps.self
     const six = ipv6 !== undefined && record.ipv6 !== undefined ? { address: record.ipv6, router: ipv6.router } : undefined
     return {

@@ -44,12 +44,12 @@ export function normalize(list: Allow[]): Allow[] {
   return needed.sort((a, b) => a.identity - b.identity || a.port - b.port || (a.protocol < b.protocol ? -1 : a.protocol > b.protocol ? 1 : 0))
 }
 
-/** What of a policy's list an identity may do at a port: everything, some requests, or nothing (undefined). */
-export function openTo(list: Allow[] | undefined, identity: number, port: number): { http?: HTTPRule[] } | undefined {
+/** What of a policy's list an identity may do at a port (0: at every port): everything, some requests, or nothing (undefined). The datapath's order (agent/bpf/lib/policy.h). */
+export function openTo(list: Allow[] | undefined, identity: number, port: number, protocol: Protocol = 'TCP'): { http?: HTTPRule[] } | undefined {
   if (list === undefined) return {}
-  const find = (who: number, at: number, protocol: Protocol) => list.find((it) => it.identity === who && it.port === at && it.protocol === protocol)
-  for (const [at, protocol] of [[port, 'TCP'], [0, 'TCP'], [0, 'ANY']] as const) {
-    const found = find(identity, at, protocol) ?? find(anyone, at, protocol)
+  const find = (who: number, at: number, of: Protocol) => list.find((it) => it.identity === who && it.port === at && it.protocol === of)
+  for (const [at, of] of [[port, protocol], [0, protocol], [0, 'ANY']] as const) {
+    const found = find(identity, at, of) ?? find(anyone, at, of)
     if (found !== undefined) return found.http === undefined ? {} : { http: found.http }
   }
   return undefined

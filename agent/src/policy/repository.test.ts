@@ -5,7 +5,6 @@ import { parsePolicy } from './document.ts'
 import { PolicyRepository, type RuleStore } from './repository.ts'
 import type { Rule } from './rule.ts'
 import { InvalidRule } from './sanitize.ts'
-import { tracePolicy } from './trace.ts'
 import { recorded } from '../testing/recorded.ts'
 
 const log = createLogger({ debug: false, write: () => undefined })
@@ -60,30 +59,5 @@ describe('a policy file', () => {
   ])('is refused with the reason: %j', (text, reason) => {
     expect(() => parsePolicy(text)).toThrow(InvalidRule)
     expect(() => parsePolicy(text)).toThrow(reason)
-  })
-})
-
-describe('a trace', () => {
-  const rules = () => parsePolicy(recorded('cli-policy_get.txt').replace(/Revision: .*/, ''))
-  const ask = (from: string, dports = [{ port: 8080, protocol: 'TCP' as const }], verbose = false) => tracePolicy(rules(), 'default', () => undefined, { from: [`mesos:id=${from}`], to: ['mesos:id=c2'], dports, verbose })
-  const printed = ({ log: text, verdict }: ReturnType<typeof ask>) => `${'-'.repeat(64)}\n${text}\nFinal verdict: ${verdict}\n`
-
-  it('reads as Cilium\'s', () => {
-    expect(printed(ask('c1'))).toBe(recorded('cli-policy_trace_s_mesos_id_c1_d_mesos_id_c2_dport_8080_tcp.txt').replace(/\n*$/, '\n'))
-    expect(printed(ask('c3', undefined, true))).toBe(recorded('cli-policy_trace_s_mesos_id_c3_d_mesos_id_c2_dport_8080_tcp_v.txt').replace(/\n*$/, '\n'))
-  })
-
-  it('denies another port, and every port at once', () => {
-    expect(ask('c1', [{ port: 8081, protocol: 'TCP' }]).verdict).toBe('DENIED')
-    expect(ask('c1', []).verdict).toBe('DENIED')
-  })
-
-  it('follows both directions', () => {
-    const egress = parsePolicy(JSON.stringify([{ endpointSelector: { matchLabels: { 'k8s:a': '1' } }, egress: [{ toEndpoints: [{ matchLabels: { 'k8s:b': '1' } }] }] }]))
-    const to = (label: string) => tracePolicy(egress, 'default', () => undefined, { from: ['k8s:a=1'], to: [label], dports: [], verbose: false })
-    expect(to('k8s:b=1').verdict).toBe('ALLOWED')
-    expect(to('k8s:c=1')).toMatchObject({ verdict: 'DENIED', log: expect.stringContaining('Egress label verdict: undecided') as string })
-    expect(tracePolicy(egress, 'default', () => undefined, { from: ['k8s:x=1'], to: ['k8s:y=1'], dports: [], verbose: false })).toMatchObject({ verdict: 'ALLOWED', log: expect.stringContaining('no rules in the policy repository match') as string })
-    expect(tracePolicy(egress, 'always', () => undefined, { from: ['k8s:x=1'], to: ['k8s:y=1'], dports: [], verbose: false }).verdict).toBe('DENIED')
   })
 })

@@ -26,7 +26,7 @@ export interface World {
   namedPorts: (identity: number) => ReadonlyMap<string, readonly number[]>
   mode: EnforcementMode
 }
-export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's containers. */ namedPorts: ReadonlyMap<string, number> }
+export interface Subject { labels: Labels; /** `http/TCP` → 8080, of the pod's containers; several where it stands for several pods. */ namedPorts: ReadonlyMap<string, number | readonly number[]> }
 /** Undefined: not enforced. Lists are sorted and without duplicates. */
 export interface ResolvedPolicy { ingress?: Allow[]; egress?: Allow[] }
 
@@ -34,7 +34,7 @@ const everywhere = '0.0.0.0/0'
 /** Has an identity where the other is named, so that a rule for all of IPv4's world lets in none of IPv6's. */
 const everywhere6 = '::/0'
 
-const selecting = (rules: Rule[], labels: Labels, namespaceLabels: NamespaceLabels): Rule[] => rules.filter((rule) => matches(rule.endpointSelector, labels, namespaceLabels))
+export const selecting = (rules: Rule[], labels: Labels, namespaceLabels: NamespaceLabels): Rule[] => rules.filter((rule) => matches(rule.endpointSelector, labels, namespaceLabels))
 
 /** What the rules allow a pod. A rule for a direction, even an empty one, is what enforces it. */
 export function resolvePolicy(subject: Subject, world: World): ResolvedPolicy {
@@ -43,7 +43,7 @@ export function resolvePolicy(subject: Subject, world: World): ResolvedPolicy {
   const ingress = rules.flatMap((rule) => rule.ingress ?? []).map(ingressPeers)
   const egress = rules.flatMap((rule) => rule.egress ?? []).map(egressPeers)
   const result: ResolvedPolicy = {}
-  const own = new Map([...subject.namedPorts].map(([name, port]) => [name, [port]]))
+  const own = new Map([...subject.namedPorts].map(([name, port]) => [name, [port].flat()]))
   if (ingress.length > 0 || world.mode === 'always') result.ingress = direction(ingress, world, () => own)
   if (egress.length > 0 || world.mode === 'always') result.egress = direction(egress, world, world.namedPorts)
   return result
@@ -60,33 +60,40 @@ export function prefixesOf(subjects: Labels[], world: Pick<World, 'rules' | 'nam
 const cidrsOf = ({ cidrs = [], services = [], names = [] }: Peers, world: Pick<World, 'serviceAddresses' | 'nameAddresses'>): CIDRRule[] =>
   [...cidrs, ...[...services.flatMap(world.serviceAddresses), ...names.flatMap(world.nameAddresses)].map((ip) => ({ cidr: normalized(ip) }))]
 
-type NamedPorts = World['namedPorts']
+export type NamedPorts = World['namedPorts']
 
 function direction(peers: Peers[], world: World, namedPorts: NamedPorts): Allow[] {
   const required = peers.flatMap(({ requires = [] }) => requires)
-  return normalize(peers.flatMap((it) => allows(it, required, world, namedPorts)))
+  return normalize(peers.flatMap((it) => alternatives(it, required, world).flatMap(({ identities }) => identities).flatMap((identity) => portsOf(it, identity, world, namedPorts))))
 }
 
-function allows(it: Peers, required: Selector[], world: World, namedPorts: NamedPorts): Allow[] {
-  if (!isLimited(it) && !isPorted(it)) return []
-  const identities = isLimited(it) ? peerIdentities(it, required, world) : selected({}, required, world)
-  return identities.flatMap((identity) => portsOf(it, identity, world, namedPorts))
-}
+/** One of the peers that a rule allows: as a selector, for whoever reads it, and the identities that it comes to. */
+export interface Alternative { selector: Selector; identities: number[] }
 
-function peerIdentities(it: Peers, required: Selector[], world: World): number[] {
+/** `required`: what those that are named by labels, or not at all, must match besides. */
+export function alternatives(it: Peers, required: Selector[], world: World): Alternative[] {
+  if (!isLimited(it)) return isPorted(it) ? [{ selector: {}, identities: selected({}, required, world) }] : []
   return [
-    ...(it.endpoints ?? []).flatMap((selector) => selected(selector, required, world)),
-    ...(it.entities ?? []).flatMap((entity) => ofEntity(entity, world)),
-    ...cidrsOf(it, world).flatMap((cidr) => ofCIDR(cidr, world)),
+    ...(it.endpoints ?? []).map((selector) => ({ selector, identities: selected(selector, required, world) })),
+    ...(it.entities ?? []).map((entity) => ({ selector: entitySelector(entity), identities: ofEntity(entity, world) })),
+    ...cidrsOf(it, world).map((cidr) => ({ selector: { matchLabels: { [`cidr:${cidr.cidr}`]: '' } }, identities: ofCIDR(cidr, world) })),
   ]
+}
+
+/** `cluster` is every identity but the world. */
+function entitySelector(entity: string): Selector {
+  if (entity === 'all') return {}
+  return entity === 'cluster' ? { matchExpressions: [{ key: 'reserved:world', operator: 'DoesNotExist' }] } : { matchLabels: { [`reserved:${entity}`]: '' } }
 }
 
 function selected(selector: Selector, required: Selector[], world: World): number[] {
   const all = [selector, ...required]
   if (all.every(selectsAll)) return [anyone]
-  const outside: [number, Labels][] = [...world.cidrs].map(([id, prefix]) => [id, [`cidr:${prefix}`, 'reserved:world']])
-  return [...world.identities, ...outside].filter(([, labels]) => all.every((it) => matches(it, labels, world.namespaceLabels))).map(([id]) => id)
+  return labelled(world).filter(([, labels]) => all.every((it) => matches(it, labels, world.namespaceLabels))).map(([id]) => id)
 }
+
+/** All identities with their labels, those of prefixes too. */
+export const labelled = ({ identities, cidrs }: Pick<World, 'identities' | 'cidrs'>): [number, Labels][] => [...identities, ...[...cidrs].map(([id, prefix]): [number, Labels] => [id, [`cidr:${prefix}`, 'reserved:world']])]
 
 function ofEntity(entity: string, world: World): number[] {
   switch (entity) {
@@ -118,7 +125,7 @@ function around(prefix: string, present: ReadonlyMap<string, number>): number {
   return outer === undefined ? reserved.world : present.get(outer)!
 }
 
-function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
+export function portsOf(peers: Peers, identity: number, world: World, namedPorts: NamedPorts): Allow[] {
   const { toPorts = [], icmps = [] } = peers
   if (!isPorted(peers)) return [{ identity, port: 0, protocol: 'ANY' }]
   const types = icmps.flatMap(({ fields }) => fields.map(({ family, type }): Allow => ({ identity, port: type, protocol: family === 'IPv6' ? 'ICMPv6' : 'ICMP' })))

@@ -60,6 +60,6 @@ export class Prefilter {
 
 function checked(text: string): string {
   const prefix = normalized(text)
-  if (prefix === '0.0.0.0/0') throw new Error('0.0.0.0/0 would cut this node off: deny narrower prefixes')
+  if (prefix.endsWith('/0')) throw new Error(`${prefix} would cut this node off: deny narrower prefixes`)
   return prefix
 }

@@ -161,7 +161,7 @@ const namesIn = ({ egress = [] }: Rule): string[] => egress.flatMap(({ toFQDNs =
 const namesServices = ({ egress = [] }: Rule): boolean => egress.some(({ toServices }) => toServices !== undefined)
 
 /** What rules are resolved against, as this node knows it now. */
-function worldOf({ stores, shared, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
+export function worldOf({ stores, shared, cidrs, enforcement, endpoints, names }: SyncDeps, rules: Rule[]): World {
   const ports = lazy(() => namedPortsByIdentity(stores, endpoints))
   return {
     rules, identities: shared.identities(), cidrs: cidrs.prefixes, absent: cidrs.absent, mode: enforcement(),

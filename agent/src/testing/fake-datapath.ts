@@ -51,6 +51,17 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
       return link
     },
     adoptEndpoint: (spec) => { log('adoptEndpoint', spec.id); return kernel.endpoints.get(spec.id)?.link },
+    inspectEndpoint: ({ hostInterface }) => {
+      const endpoint = [...kernel.endpoints.values()].find((it) => it.hostInterface === hostInterface)
+      if (endpoint === undefined) return { host: undefined, container: undefined }
+      const six = endpoint.ipv6 === undefined || config.ipv6 === undefined ? undefined : { ip: endpoint.ipv6, router: config.ipv6.router }
+      return {
+        host: { mac: endpoint.link.nodeMac, up: true }, container: {
+          mac: endpoint.link.mac, up: true, addresses: [`${endpoint.ipv4}/32`, ...(six === undefined ? [] : [`${six.ip}/128`])],
+          routes: [{ dst: `${config.routerIPv4}/32` }, { dst: '0.0.0.0/0', gw: config.routerIPv4 }, ...(six === undefined ? [] : [{ dst: `${six.router}/128` }, { dst: '::/0', gw: six.router }])],
+        },
+      }
+    },
     removeEndpoint: (id) => { log('removeEndpoint', id); kernel.endpoints.delete(id) },
     setEndpointIdentity: (id, identity) => { log('setEndpointIdentity', id, identity); find(id).identity = identity },
     setPolicy: (id, policy) => { log('setPolicy', id, policy); find(id).policy = policy },
