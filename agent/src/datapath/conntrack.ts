@@ -1,4 +1,5 @@
 /** The connection table, as read and swept from user space. */
+import { hasFault } from '../fault.ts'
 import type { BpfMap } from './bpf.ts'
 import { addressBytes } from './address.ts'
 import { decodeConntrack } from './layouts.ts'
@@ -16,6 +17,7 @@ export function listConntrack(map: BpfMap): ConntrackEntry[] {
 
 /** Deletes expired entries; returns how many. Programs take no notice of those, but only this makes room. */
 export function collectConntrack(map: BpfMap): number {
+  if (hasFault('conntrack-never-collected')) return 0
   const now = monotonicSeconds()
   const expired = map.entries().filter(([key, value]) => decodeConntrack(key, value, now).expires < 0)
   return expired.filter(([key]) => map.delete(key)).length
