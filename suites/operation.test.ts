@@ -1,4 +1,4 @@
-import { describe, expect, needs, sumOf, test, type AgentOnNode } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, sumOf, test, type AgentOnNode } from '../fixtures/index.ts'
 
 const slotA = { matchLabels: { slot: 'a' } }
 const denied = { reason: /^Policy denied/ }
@@ -52,6 +52,84 @@ describe('what the datapath refuses', needs('agent:refusals', 'agent:endpoints',
     await policy.remove()
     for (const each of agents) await expect.poll(() => brief(each), { timeout: 60_000, interval: 500 }).toBe('success: OK')
     await expect(client).toReach(outside6.two, { protocol })
+  })
+})
+
+describe('cilium-health', needs('agent:health-cli', 'own-agent', 'wire'), () => {
+  test('tells of every node and its endpoint whether it answers, and who is cut off', async ({ nodes, agent, wire }) => {
+    const [node, far] = nodes
+    if (!node || !far) expect.fail('two nodes are needed')
+    /** By node, what is said of the ways to it. */
+    const probe = async () => {
+      const { stdout } = await agent(node).program(['cilium-health', 'status', '--probe'])
+      const ways = (text: string) => [...text.matchAll(/^ +(Host|Endpoint) connectivity|^ +(?:ICMP|HTTP)[^:]*: +(.*)$/gm)].map(([, what, said = '']) => what ?? (said.startsWith('OK') ? 'OK' : 'failed'))
+      return Object.fromEntries(stdout.split(/^ {2}(?=\S)/m).slice(1).map((text): [string, string[]] => [text.split(/ \(localhost\)|:/)[0] ?? '', ways(text)]))
+    }
+    const all = (said: string) => ['Host', said, said, 'Endpoint', said, said]
+    expect(await probe()).toEqual(Object.fromEntries(nodes.map(({ name }) => [name, all('OK')])))
+    await wire.cut(node.name, far.name)
+    try {
+      expect(await probe()).toMatchObject({ [node.name]: all('OK'), [far.name]: all('failed') })
+    } finally {
+      await wire.restore()
+    }
+    await expect.poll(probe, { timeout: 30_000, interval: 500 }).toMatchObject({ [far.name]: all('OK') })
+  })
+})
+
+describe('lists of the datapath', needs('agent:bpf-lists', 'agent:cilium-network-policy', 'agent:endpoints'), () => {
+  test('have the policy of an endpoint, what it let through, and what was dropped', async ({ pods, policies, agent }) => {
+    const { a1, b1, client1 } = pods
+    const cilium = (...argv: string[]) => agent(a1.node).exec(argv).then(({ stdout }) => stdout)
+    await policies.cilium('listed', { endpointSelector: slotA, ingress: [{ fromEndpoints: [{ matchLabels: { app: 'client' } }], toPorts: [{ ports: [{ port: String(PORT), protocol: 'TCP' }] }] }] }, [a1, pods.a2])
+    const id = String(a1.endpoint)
+    /** Packets that the entry of the clients has let in. */
+    const allowed = async () => Number(new RegExp(`^Ingress +${client1.identity} +${PORT}/TCP +\\S+ +\\d+ +(\\d+) *$`, 'm').exec(await cilium('bpf', 'policy', 'get', id, '--numeric'))?.[1])
+    const dropped = async () => Number(/^reason:133 dir:1 +count:(\d+)/m.exec(await cilium('bpf', 'metrics', 'list'))?.[1] ?? 0)
+    const [packets, drops] = [await allowed(), await dropped()]
+    expect(packets).toBeGreaterThanOrEqual(0)
+    await Promise.all([expect(client1).toReach(a1, { times: 5 }), expect(b1).not.toReach(a1, { protocol: 'udp', times: 2, timeoutMs: 300 })])
+    // A connection's first packet at least: agents differ in what they ask policy of.
+    expect.soft(await allowed()).toBeGreaterThanOrEqual(packets + 5)
+    expect.soft(await dropped()).toBeGreaterThanOrEqual(drops + 2)
+    const all = await cilium('bpf', 'policy', 'list')
+    const section = all.split(/^(?=Endpoint ID: )/m).find((text) => text.startsWith(`Endpoint ID: ${id}\n`)) ?? expect.fail(`endpoint ${id} is not in\n${all}`)
+    expect.soft(section).toMatch(new RegExp(`^Ingress +\\S+.* ${PORT}/TCP `, 'm'))
+    expect.soft(section).toMatch(/\bk8s:app=client\b/)
+  })
+})
+
+describe('lists as JSON', needs('agent:endpoints', 'agent:identities', 'agent:services'), () => {
+  interface EndpointJson { readonly id: number; readonly status: { readonly state: string; readonly identity: { readonly id: number }; readonly networking: { readonly addressing: readonly { readonly ipv4?: string }[] } } }
+
+  test('say what the tables say', async ({ pods, agent }) => {
+    const cilium = agent(pods.a1.node)
+    const rows = (await cilium.endpoints()).map(({ id, identity, ipv4, state }) => ({ id, identity, ipv4, state }))
+    const endpoints = await cilium.json('endpoint', 'list') as EndpointJson[]
+    expect(rows.map(({ ipv4 }) => ipv4)).toContain(pods.a1.ip)
+    expect.soft(endpoints.map(({ id, status }) => ({ id, identity: status.identity.id, ipv4: status.networking.addressing[0]?.ipv4, state: status.state })).sort((a, b) => a.id - b.id)).toEqual(rows)
+    const { stdout: path } = await cilium.exec(['endpoint', 'list', '-o', 'jsonpath={[*].status.networking.addressing[0].ipv4}'])
+    expect.soft(path.trim().split(/\s+/).sort()).toEqual(rows.map(({ ipv4 }) => ipv4).sort())
+
+    const table = (await cilium.exec(['identity', 'list'])).stdout
+    const identities = await cilium.identities()
+    expect.soft([...table.matchAll(/^(\d+) /gm)].map(([, id]) => Number(id)).sort()).toEqual(identities.map(({ id }) => id).sort())
+    for (const { labels } of identities) for (const label of labels) expect.soft(table).toContain(label)
+
+    const services = await cilium.json('service', 'list') as { status: { realized: { id: number; 'backend-addresses': unknown[] | null } } }[]
+    const byId = (a: readonly [number | undefined, number], b: readonly [number | undefined, number]) => (a[0] ?? 0) - (b[0] ?? 0)
+    expect.soft(services.map(({ status: { realized } }) => [realized.id, realized['backend-addresses']?.length ?? 0] as const).sort(byId)).toEqual((await cilium.services()).map(({ id, backends }) => [id, backends.length] as const).sort(byId))
+  })
+})
+
+describe('the folder of an endpoint', needs('agent:state-dir', 'agent:endpoints', 'node:exec'), () => {
+  test('is on its node, one for each', async ({ pods, nodes, agent }) => {
+    for (const node of nodes) {
+      const folders = (await node.exec("ls /var/run/cilium/state | grep -E '^[0-9]+$'")).stdout.trim().split('\n').map(Number)
+      const ids = (await agent(node).endpoints()).map(({ id }) => id)
+      expect.soft(folders.sort()).toEqual(ids.sort())
+      for (const pod of pods.all.filter((each) => each.node === node.name)) expect.soft((await node.exec(`cat /var/run/cilium/state/${pod.endpoint}/* 2>/dev/null; true`)).stdout).toContain(pod.ip)
+    }
   })
 })
 

@@ -44,6 +44,30 @@ describe('rules of the command line', needs('agent:policy-cli', 'node:exec', 'ow
   })
 })
 
+describe('rules in YAML', needs('agent:policy-yaml', 'agent:policy-cli', 'node:exec', 'own-agent'), () => {
+  test('are imported and enforced, those of several documents too', async ({ pods, policies, nodes, agent }) => {
+    const { a1, b1, client1 } = pods
+    const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
+    const rule = (slot: string, from: string) => `
+- endpointSelector: {matchLabels: {"k8s:slot": ${slot}, "k8s:io.kubernetes.pod.namespace": ${a1.namespace}}}
+  labels: [{key: suites, value: policy-cli}]
+  ingress:
+  - fromEndpoints:
+    - matchLabels: {"k8s:${from}"}
+`
+    await node.writeFile(`${file}.yaml`, `${rule('a', 'app": "client')}---${rule('b', 'slot": "a')}`)
+    try {
+      expect((await agent(node).exec(['policy', 'import', `${file}.yaml`])).stdout).toMatch(/Revision: \d+/)
+      await policies.enforced('of YAML', [a1, b1], true)
+      await Promise.all([expect.soft(client1).toReach(a1), expect.soft(b1).not.toReach(a1), expect.soft(a1).toReach(b1), expect.soft(client1).not.toReach(b1)])
+    } finally {
+      await agent(node).exec(['policy', 'delete', label]).catch(() => undefined)
+      await node.exec(`rm -f ${file}.yaml`)
+    }
+    await policies.enforced('of YAML', [a1, b1], false)
+  })
+})
+
 describe('the enforcement mode', needs('agent:cilium-network-policy', 'agent:policy-cli', 'own-agent'), () => {
   test('never lets all pass, always denies what no rule allows, default enforces where a rule selects', async ({ pods, policies, agent, agents }) => {
     const { a1, b1, client1 } = pods

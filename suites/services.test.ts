@@ -1,4 +1,4 @@
-import { describe, expect, needs, sureToReachAll, test as base, type AgentOnNode, type Service } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, sureToReachAll, test as base, type AgentOnNode, type Service } from '../fixtures/index.ts'
 
 const PROTOCOLS = ['tcp', 'udp'] as const
 /** For four backends; with two it is more than enough. */
@@ -46,6 +46,63 @@ describe('services', needs('agent:services'), () => {
       await Promise.all(before.map((service) => services.remove(service)))
     }
     await Promise.all(agents.map((agent) => expect(agent).not.toListLoadBalancer(before.map(({ criteria }) => criteria))))
+  })
+})
+
+describe('a connection through a service', needs('agent:services'), () => {
+  test('goes on while other endpoints of the service come and go', async ({ services, pods, web: { agents } }) => {
+    const [own, all] = [{ app: 'server', slot: 'a' }, { app: 'server' }]
+    let service = await services.create({ name: 'churning', protocol: 'tcp', port: 8001, selector: own })
+    try {
+      await realized(agents, [service])
+      const held = await Promise.all([pods.client1, pods.client1, pods.client2, pods.client2].map((client) => client.hold(service.ip, service.port)))
+      for (const selector of [all, own, all, own]) {
+        service = await services.select(service, selector)
+        await realized(agents, [service])
+      }
+      const ended = await Promise.all(held.map((release) => release()))
+      expect(ended.map(({ ok, error }) => error ?? ok)).toEqual(held.map(() => true))
+      for (const { reply } of ended) expect.soft(service.answersAs).toContain(reply.split('|')[0])
+    } finally {
+      await services.remove(service)
+    }
+  })
+})
+
+describe('a service without a cluster IP', needs('agent:services'), () => {
+  test('is in no table', async ({ services, web: { agents } }) => {
+    const frontends = async (agent: AgentOnNode) => new Set((await agent.services()).map(({ frontend }) => frontend))
+    const before = await Promise.all(agents.map(frontends))
+    const headless = await services.create({ name: 'headless', protocol: 'tcp', port: 8002, selector: { app: 'server' }, headless: true })
+    // What comes later is there: so the agents know of both.
+    const later = await services.create({ name: 'later', protocol: 'tcp', port: 8003, selector: { app: 'server' } })
+    try {
+      await realized(agents, [later])
+      for (const [i, agent] of agents.entries()) {
+        const added = [...await frontends(agent)].filter((frontend) => !before[i]?.has(frontend))
+        expect.soft(added).toEqual([later.criteria.frontend])
+      }
+    } finally {
+      await Promise.all([services.remove(headless), services.remove(later)])
+    }
+  })
+})
+
+describe('the weights of backends', needs('agent:service-weights', 'agent:service-cli', 'own-agent'), () => {
+  test('are their shares of new connections', async ({ pods, nodes, agent }) => {
+    const { client1, a1, b2 } = pods
+    const node = nodes.find(({ name }) => name === client1.node) ?? expect.fail('no such node')
+    const [ip, id] = ['10.96.77.78', '4078']
+    try {
+      await agent(node).exec(['service', 'update', '--id', id, '--frontend', `${ip}:80`, '--backends', `${a1.ip}:${PORT}/1,${b2.ip}:${PORT}/7`])
+      const attempts = await client1.attempt(ip, { protocol: 'tcp', port: 80, times: 100, timeoutMs: 10_000 })
+      const answers = Map.groupBy(attempts, ({ reply, error }) => error ?? reply.split('|')[0])
+      expect([...answers.keys()].sort()).toEqual([a1.name, b2.name])
+      // 12.5 of 100 are its share, with a standard deviation of 3.3; without weights 50, with 5.
+      expect(answers.get(a1.name)?.length).toBeLessThan(32)
+    } finally {
+      await agent(node).exec(['service', 'delete', id])
+    }
   })
 })
 

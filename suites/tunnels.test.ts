@@ -13,6 +13,24 @@ describe.each(['tcp', 'udp', 'icmp'] as const)('%s between pods of different nod
   })
 })
 
+describe('a packet as large as a pod can send', needs('agent:pod-mtu', 'agent:tunnel', 'wire', 'node:exec'), () => {
+  test('fits into the tunnel, and crosses whole', async ({ pods, nodes, capture }) => {
+    const { client1, a2 } = pods
+    const OVERHEAD = 50
+    const HEADERS = 28
+    const ETHERNET = 14
+    const mtu = async (read: Promise<string>) => Number((await read).trim())
+    const wire = await mtu(nodes[0]!.exec(`cat /sys/class/net/$(ip -o route get ${nodes[1]!.ip} | sed 's/.* dev \\([^ ]*\\).*/\\1/')/mtu`).then(({ stdout }) => stdout))
+    const pod = await mtu(client1.exec(['cat', '/sys/class/net/eth0/mtu']))
+    expect.soft(pod).toBe(wire - OVERHEAD)
+    await expect.soft(client1.exec(['ping', '-c', '1', '-W', '10', '-s', String(pod - HEADERS), a2.ip])).resolves.toMatch(/ 0% packet loss/)
+    for (const { ip } of [client1, a2]) {
+      const frames = (await capture.frames()).filter(({ tunnel }) => tunnel?.inner.ip?.src === ip && tunnel.inner.ip.protocol === 1)
+      expect.soft(frames.map(({ length, tunnel }) => [length, tunnel?.inner.length])).toEqual([[pod + OVERHEAD + ETHERNET, pod + ETHERNET]])
+    }
+  })
+})
+
 describe('the tunnel map', needs('agent:tunnel-map'), () => {
   test('names on each node the pod CIDR and address of every other', async ({ nodes, cluster, agent }) => {
     const { items } = await cluster.kube.core.listNode()

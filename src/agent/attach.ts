@@ -17,8 +17,10 @@ export interface Agent {
   pods(): Promise<readonly AgentPod[]>
   /** Runs its command line on a node: `exec('node1', ['status', '--brief'])`. */
   exec(node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>
-  /** Starts its monitor on a node; stopping the stream ends it there too. Throws for an agent that has none. */
-  monitor(node: string): Promise<GuestStream>
+  /** Runs another of its programs on a node: `program('node1', ['cilium-health', 'status'])`. */
+  program(node: string, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>
+  /** Starts its monitor on a node, with these arguments of its command line or those of the handle; stopping the stream ends it there too. Throws for an agent that has none. */
+  monitor(node: string, args?: readonly string[]): Promise<GuestStream>
   /** Its log on a node; with `previous` that of the container before the last restart. */
   logs(node: string, options?: { readonly previous?: boolean; readonly since?: Date }): Promise<string>
   /** Log lines, by node, that mean the agent is broken; with `since` no older ones. */
@@ -48,18 +50,19 @@ export async function attachAgent(cluster: ClusterHandle, handle: AgentHandle): 
     return { namespace: handle.namespace, pod: pod.name, container: handle.container }
   }
   const shells = new Map<string, PodShell>()
-  const exec = async (node: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> => {
+  const program = async (node: string, argv: readonly string[], options?: ExecOptions): Promise<ExecResult> => {
     const where = await containerOn(node)
     const shell = shells.get(where.pod) ?? new PodShell(cluster, where)
     shells.set(where.pod, shell)
-    return shell.run([...handle.cli, ...args], options)
+    return shell.run(argv, options)
   }
   const logs = async (node: string, options?: { readonly previous?: boolean; readonly since?: Date }): Promise<string> => podLog(cluster, handle, (await containerOn(node)).pod, options)
   const attached: Agent = {
-    handle, pods, exec, logs,
-    monitor: async (node) => {
+    handle, pods, program, logs,
+    exec: (node, args, options) => program(node, [...handle.cli, ...args], options),
+    monitor: async (node, args) => {
       if (!handle.monitor) throw new KernelbedError(`${handle.driver} has no monitor`, { blame: 'test', hint: "a test that uses it needs('agent:monitor')" })
-      return streamInPod(cluster, await containerOn(node), [...handle.cli, ...handle.monitor.args])
+      return streamInPod(cluster, await containerOn(node), [...handle.cli, ...(args ?? handle.monitor.args)])
     },
     fatal: async (since) => (await Promise.all((await pods()).map(async ({ node }) => fatalLines(await logs(node, since ? { since } : {}), handle).map((line) => ({ node, line }))))).flat(),
     restart: async (node) => {

@@ -10,6 +10,7 @@ import { KernelbedError } from '../core/errors.ts'
 import { inStep } from '../core/progress.ts'
 import { ensureBusybox, writeImageTar, type ImageFile } from '../image/index.ts'
 import type { ImageTar } from '../image/types.ts'
+import { capabilityNames, type Capability } from './capabilities.ts'
 import { ciliumDumps, ciliumFatal, ciliumMonitorTypes } from './cilium-log.ts'
 import { findAgent } from './cilium/adapt.ts'
 import type { AgentDriver, AgentOptions, InstallPlan, SeededFault } from './driver.ts'
@@ -73,7 +74,11 @@ const lacksIPv6 = (status: string): string | undefined => (/^IPv6 address pool:/
 const handleOf = ({ tunnel, kvstore }: NonNullable<AgentOptions['settings']> = {}, noIPv6?: string): InstallPlan['handle'] => ({
   tunnel: tunnel === 'geneve' ? 'geneve' : 'vxlan',
   namespace: 'kube-system', selector: 'k8s-app=cilium', container: 'cilium-agent', cli: ['cilium'],
-  capabilities: { endpoints: true, identities: true, monitor: true, 'network-policy': true, 'cilium-network-policy': true, 'http-policy': true, 'fqdn-policy': true, 'policy-cli': true, 'policy-status': true, 'drops-fragments': true, services: true, 'node-port': true, 'session-affinity': true, 'service-cli': true, kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', 'identity-gc': true, 'config-cli': true, metrics: true, health: true, refusals: true, 'status-at-start': true, cleanup: true, bugtool: true, prefilter: true, 'prefilter-mode': true, ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true, tunnel: true, 'tunnel-map': true },
+  // All that there are.
+  capabilities: {
+    ...(Object.fromEntries(capabilityNames.map((name) => [name, true])) as Record<Capability, true>),
+    kvstore: kvstore === 'etcd' ? true : 'it keeps identities in Kubernetes: --agent-option kvstore=etcd', ipv6: noIPv6 ?? true, 'ipv6-services': noIPv6 ?? true,
+  },
   monitor: { form: 'json', args: ['monitor', '--json', ...ciliumMonitorTypes] },
   metrics: { port: 9090 }, cleanup: readFileSync(cleanupFile, 'utf8'),
   fatal: ciliumFatal, dumps: ciliumDumps,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import type { TunnelEntry } from '../datapath/types.ts'
 import type { Node } from '../k8s/types.ts'
+import { hasFault } from '../fault.ts'
 import { canonical, firstAddress } from './cidr.ts'
 import { kernelHasIPv6, nodeCIDR6, router6 } from './ipv6.ts'
 
@@ -25,7 +26,7 @@ export function localNode(node: Node, wanted: WantedIPv6): LocalNode | undefined
   if (ipv4 === undefined || podCIDR === undefined) return undefined
   const device = interfaceWith(ipv4)
   if (device === undefined) throw new Error(`no interface has this node's InternalIP ${ipv4}: start kubelet with --node-ip set to an address of this machine`)
-  const mtu = deviceMTU(device) - TUNNEL_OVERHEAD
+  const mtu = deviceMTU(device) - (hasFault('wrong-mtu') ? 0 : TUNNEL_OVERHEAD)
   const lacks = !kernelHasIPv6() ? 'this kernel has no IPv6 (CONFIG_IPV6, or booted with ipv6.disable=1)' : mtu < LEAST_MTU6 ? `${device} leaves pods an MTU of ${mtu}, and IPv6 needs ${LEAST_MTU6}` : undefined
   if (lacks !== undefined && wanted.mode === 'true') throw new Error(`enable-ipv6=true: ${lacks}; set enable-ipv6 to false or auto`)
   const six = wanted.mode !== 'false' && lacks === undefined

@@ -1,4 +1,5 @@
 /** The connection table, as read and swept from user space. */
+import { hasFault } from '../fault.ts'
 import type { BpfMap } from './bpf.ts'
 import { addressBytes } from './address.ts'
 import { decodeConntrack } from './layouts.ts'
@@ -18,6 +19,7 @@ const TCP = 6
 
 /** Deletes expired entries, and counts. Programs take no notice of those, but only this makes room. */
 export async function sweepConntrack(family: ConntrackSweep['family'], map: BpfMap, stopped: () => boolean): Promise<ConntrackSweep> {
+  if (hasFault('conntrack-never-collected')) return { table: map.name, family, capacity: map.shape.maxEntries, alive: { tcp: 0, other: 0 }, deleted: { tcp: 0, other: 0 } }
   const now = monotonicSeconds()
   // As struct ct_key (agent/bpf/lib/maps.h) and struct ct6_key (ip6.h) have it.
   const protocolAt = family === 'ipv4' ? 12 : 36

@@ -1,4 +1,5 @@
 /** Services and their backends in the load-balancer maps. */
+import { hasFault } from '../fault.ts'
 import { hostPort } from '../text/hostport.ts'
 import { isIPv6 } from './address.ts'
 import type { BpfMap } from './bpf.ts'
@@ -11,7 +12,7 @@ import type { Backend, ServiceSpec } from './types.ts'
 
 /** A backend's slots: as many as it weighs. Spread round, so that the first few are not all of one. */
 function slots(backends: Backend[]): Backend[] {
-  const most = Math.max(1, ...backends.map(({ weight = 1 }) => weight))
+  const most = hasFault('weights-ignored') ? 1 : Math.max(1, ...backends.map(({ weight = 1 }) => weight))
   return Array.from({ length: most }, (_, round) => backends.filter(({ weight = 1 }) => weight > round)).flat().map(({ ip, port }) => ({ ip, port }))
 }
 

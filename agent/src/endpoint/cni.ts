@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import type { LocalNode } from '../cluster/node.ts'
 import type { Datapath } from '../datapath/types.ts'
+import { hasFault } from '../fault.ts'
 import { isStatus, type KubeClient } from '../k8s/client.ts'
 import type { Pod } from '../k8s/types.ts'
 import { messageOf, type Logger } from '../log.ts'
@@ -85,7 +86,7 @@ export class CNIHandler {
   async #add(it: CNIRequest): Promise<Endpoint> {
     const { endpoints, regenerate } = this.#deps
     const { namespace, name } = podOf(it.args)
-    const present = endpoints.byContainer(it.containerId)
+    const present = hasFault('cni-add-anew') ? undefined : endpoints.byContainer(it.containerId)
     if (present?.state === 'ready') return present
     const pod = await this.#pod(namespace, name)
     for (const old of endpoints.byPod(`${namespace}/${name}`)) if (old !== present) endpoints.remove(old, 'pod has a new sandbox')

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { Datapath } from '../datapath/types.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { hasFault } from '../fault.ts'
 import { messageOf } from '../log.ts'
 import type { L7Record } from '../proxy/record.ts'
 import { encodeFrame, type Frame } from './frames.ts'
@@ -20,7 +21,7 @@ export class MonitorHub {
   constructor(datapath: Datapath, wants: (event: Buffer) => boolean = () => true) {
     this.#ring = datapath.ring
     this.#unsubscribe = datapath.onEvent((event) => {
-      if ('lost' in event) { this.#lost += event.lost; this.#send({ kind: 'lost', ...event }) }
+      if ('lost' in event) { this.#lost += event.lost; if (!hasFault('monitor-hides-loss')) this.#send({ kind: 'lost', ...event }) }
       else if (this.#clients.size > 0 && wants(event.data)) this.#send({ kind: 'sample', ...event })
     })
   }
@@ -59,7 +60,7 @@ export class MonitorHub {
   #send(frame: Frame): void {
     if (this.#clients.size === 0) return
     const bytes = encodeFrame(frame)
-    for (const client of this.#clients) client.send(frame, bytes)
+    for (const client of hasFault('monitor-for-one') ? [...this.#clients].slice(0, 1) : this.#clients) client.send(frame, bytes)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../endpoint/endpoint.ts'
+import { hasFault } from '../fault.ts'
 
 /** What the monitor can be told, and not told; each endpoint may have it otherwise than its node. */
 export const monitorOptions = ['Debug', 'DropNotification', 'TraceNotification'] as const
@@ -50,6 +51,7 @@ export class MonitorOptions {
   wants(event: Buffer): boolean {
     const option = optionOf[event[0] ?? 0]
     if (option === undefined || event.length < 4) return true
+    if (option === 'Debug' && hasFault('debug-of-all')) return true
     return this.#deps.endpoints.get(event.readUInt16LE(2))?.record.options?.[option] ?? this.#node[option]
   }
 

@@ -1,3 +1,4 @@
+import { hasFault } from '../fault.ts'
 import { namespaceLabel, parseLabel, type Labels } from '../identity/labels.ts'
 import type { Requirement, Selector } from './rule.ts'
 
@@ -10,7 +11,8 @@ export type NamespaceLabels = (namespace: string) => Record<string, string> | un
 export const selectsAll = (selector: Selector): boolean => requirements(selector).length === 0
 
 export function matches(selector: Selector, labels: Labels, namespaceLabels: NamespaceLabels): boolean {
-  return requirements(selector).every((requirement) => satisfies(requirement, valuesOf(requirement.key, labels, namespaceLabels)))
+  const counted = requirements(selector).filter(({ key }) => !(hasFault('namespaces-ignored') && /namespace/.test(key)))
+  return counted.every((requirement) => satisfies(requirement, valuesOf(requirement.key, labels, namespaceLabels)))
 }
 
 function requirements({ matchLabels = {}, matchExpressions = [] }: Selector): Requirement[] {
