@@ -157,7 +157,7 @@ describe('status', () => {
 
   it('says what the proxy can\'t do', () => {
     const error = 'requests to ingress port 80 of endpoint 7 are denied: no port'
-    expect(statusText({ ...status, proxy: { ...status.proxy, error } }, { allControllers: false, allHealth: false, now })).toContain(`\nProxy Status:           Failure, ip 10.11.0.1, port-range 10000-20000: ${error}\n`)
+    expect(statusText({ ...status, proxy: { ...status.proxy!, error } }, { allControllers: false, allHealth: false, now })).toContain(`\nProxy Status:           Failure, ip 10.11.0.1, port-range 10000-20000: ${error}\n`)
   })
 
   it('ends with the nodes that can\'t be reached', () => {

@@ -28,7 +28,7 @@ export class ConntrackGC {
     this.#gc = new Controller('conntrack-gc', () => this.#collect(), log, 'datapath')
     // Apart, for it is tried again at once and then less and less often, which is no way to sweep.
     const pressure = new Controller('conntrack-pressure', () => this.#check(), log)
-    this.#gc.onSuccess(() => pressure.trigger())
+    this.#gc.onRun(() => pressure.trigger())
     this.controllers = [this.#gc, pressure]
     this.#schedule()
   }

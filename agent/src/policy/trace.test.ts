@@ -9,7 +9,7 @@ import type { Rule } from './rule.ts'
 import { tracePolicy, type TraceRequest } from './trace.ts'
 
 const worldOf = (rules: Rule[], more: Partial<World> = {}): World =>
-  ({ rules, identities: new Map(), cidrs: new Map(), namespaceLabels: () => undefined, serviceAddresses: () => [], nameAddresses: () => [], namedPorts: () => new Map(), mode: 'default', ...more })
+  ({ rules, identities: new Map(), cidrs: new Map(), absent: new Set(), namespaceLabels: () => undefined, serviceAddresses: () => [], nameAddresses: () => [], namedPorts: () => new Map(), mode: 'default', ...more })
 const tcp = (...ports: number[]): TraceRequest['dports'] => ports.map((port) => ({ port, protocol: 'TCP' }))
 
 describe('a trace', () => {
