@@ -133,6 +133,15 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     for (const { frontend } of [first, third]) await w.a1.call('deleteService', frontend)
   })
 
+  test('a service\'s number may go to another frontend, which is served when the first has gone', async () => {
+    const [before, after] = ['10.96.0.60', '10.96.0.61'].map((ip) => service(60, ip, 'TCP', [w.near.ip, 8080])) as [ServiceSpec, ServiceSpec]
+    await w.a1.call('upsertService', before)
+    await w.a1.call('upsertService', after)
+    await w.a1.call('deleteService', before.frontend)
+    expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.61', '80')).toEqual({ reply: `near ${w.client.ip}`, from: '10.96.0.61:80' })
+    await w.a1.call('deleteService', after.frontend)
+  })
+
   test('a service without backends drops as that', async () => {
     await w.a1.call('upsertService', service(3, '10.96.0.12', 'TCP'))
     expect(await w.lab.run(w.client.netns, 'tcp', '10.96.0.12', '80')).toEqual({ error: 'timeout' })
@@ -207,7 +216,7 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
       await w.a1.call('setPolicy', 11, {})
     })
 
-    test('of a map that is full: what doesn\'t fit is denied, what is revoked is, enforcement is on, and how much that is is told', async () => {
+    test('of a map that is full: what doesn\'t fit is denied, what is revoked is, enforcement is on, and how much that is is told', { timeout: 120_000 }, async () => {
       const [room] = [parseElf(fs.readFileSync(path.join(folder, 'lash.o'))).maps.get('cilium_policy')!.maxEntries]
       const anyOf = (...identities: number[]) => identities.map((identity) => ({ identity, port: 0, protocol: 'ANY' }))
       const filling = anyOf(...Array.from({ length: room - 2 }, (_, i) => 100_000 + i))

@@ -90,6 +90,8 @@ class FamilyServices {
 
   private erase(frontend: ServiceSpec['frontend'], id: number, backends: Backend[]): void {
     for (let slave = 0; slave <= backends.length; slave++) this.services.delete(encodeServiceKey({ ...frontend, slave }))
+    // The number may be another frontend's by now.
+    if (this.reverseNat.lookup(u32Key(id))?.equals(encodeReverseNat(frontend.ip, frontend.port)) === false) return
     for (const { ip, port } of backends) this.backends.delete(encodeBackendKey(ip, port, id))
     this.reverseNat.delete(u32Key(id))
   }
