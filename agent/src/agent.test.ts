@@ -141,6 +141,8 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     writeFileSync(file, rule(80))
     expect(await one.cilium('policy', 'validate', file)).toEqual({ code: 0, out: 'All policy elements are valid.\n' })
     expect(await one.cilium('policy', 'import', file)).toMatchObject({ code: 0, out: expect.stringMatching(/^Revision: \d+\n$/) as string })
+    expect(await one.cilium('policy', 'delete', 'name=mine')).toMatchObject({ code: 0 })
+    expect(await one.cilium('policy', 'import', '--print', file)).toMatchObject({ code: 0, out: expect.stringMatching(/"name"[^]*\nRevision: \d+\n$/) as string })
     expect(a1.policy.egress).toEqual([{ identity: expect.any(Number) as number, port: 80, protocol: 'TCP' }])
     expect((await one.cilium('policy', 'get', 'name=mine')).out).toContain('"k8s:app": "b"')
     const verdict = async (port: string) => (await one.cilium('policy', 'trace', '--src-endpoint', String(a1.id), '-d', 'k8s:app=b,k8s:io.kubernetes.pod.namespace=default', '--dport', port)).out.split('\n').at(-2)
@@ -210,6 +212,20 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect((await one.cilium('endpoint', 'list', '-o', 'jsonpath={[*].id}')).out.split(/\s+/)).toContain(String(a1.id))
     expect((await one.cilium('endpoint', 'get', String(a1.id), '-o', 'jsonpath={[0].status.identity.id}')).out).toBe(`${a1.identity}\n`)
     expect((await one.cilium('bpf', 'tunnel', 'list')).out).toBe('TUNNEL                 VALUE           \n10.244.2.0/24          192.168.77.12   \nf00d::af4:200:0:0/96   192.168.77.12   \n')
+    const { id, ipv4 } = a1
+    const flow = { direction: 'OUT' as const, protocol: 6, srcPort: 1, dstPort: 2, expires: 5, rxPackets: 0, rxBytes: 0, txPackets: 1, txBytes: 1, flags: 0, revnat: 0, sourceIdentity: 1 }
+    one.kernel.connections = [{ ...flow, src: ipv4, dst: '10.9.9.1' }, { ...flow, src: '10.9.9.2', dst: a1.ipv6! }, { ...flow, src: '10.9.9.3', dst: '10.9.9.4' }]
+    const connections = async (of: string) => (await one.answer('bpf', 'ct', 'list', of, '-o', 'jsonpath={[*].dst}')).out
+    expect([await connections('global'), await connections(String(id))]).toEqual([`10.9.9.1 ${a1.ipv6} 10.9.9.4\n`, `10.9.9.1 ${a1.ipv6}\n`])
+    expect(await one.answer('bpf', 'ct', 'list', 'all')).toEqual({ code: 1, out: 'Error: Unable to open map: endpoint all not found\n' })
+    expect(JSON.parse((await one.answer('bpf', 'lb', 'list', '--revnat', '-o', 'json')).out)).toEqual({ [String(one.kernel.services.get('10.96.0.1:443/TCP')!.id)]: ['10.96.0.1:443'] })
+    expect((await one.answer('map', 'list')).out).toMatch(/^Name +Num entries +Num errors +Cache enabled\ncilium_lxc +\d+ +0 +false\n/)
+    const ids = async (...args: string[]) => (await one.answer('identity', ...args, '-o', 'jsonpath={[*].id}')).out
+    expect([await ids('list', 'k8s:app=a'), await ids('list', 'app=a', 'io.kubernetes.pod.namespace=default'), await ids('get', '--label', 'k8s:app=a'), await ids('list', 'other:app=a')]).toEqual([`${a1.identity}\n`, `${a1.identity}\n`, `${a1.identity}\n`, '\n'])
+    expect(await one.answer('identity', 'get', '--label', 'app=nobody')).toEqual({ code: 1, out: 'Error: Cannot get identity for given labels app=nobody: none has them\n' })
+    expect((await one.answer('endpoint', 'get', '-l', 'app=a', '-o', 'jsonpath={[*].id}')).out).toBe(`${id}\n`)
+    expect(await one.answer('endpoint', 'get')).toMatchObject({ code: 1, out: expect.stringContaining('-l with labels, is required') as string })
+    expect((await one.answer('cilium-health', 'get')).out).toMatch(/^Daemon uptime: +\d+s *\nNode load: +\d+\.\d\d \d+\.\d\d \d+\.\d\d *\nKVStore: +Ok/)
     expect((await one.cilium('policy', 'get')).out).toMatch(/"endpointSelector": \{[\s\S]*Revision: \d+\n$/)
     expect((await one.cilium('bpf', 'policy', 'get', String(a1.id), '-n')).out).toMatch(/^DIRECTION {3}IDENTITY {3}PORT\/PROTO/)
     expect(await one.cilium('endpoint', 'get', '0')).toEqual({ code: 1, out: 'Error: Cannot get endpoint 0: endpoint 0 not found\n' })
@@ -238,6 +254,13 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     expect(value('policy_count')).toBe(1)
     expect(value('policy_import_errors')).toBe(1)
     expect(value('endpoint_regenerations', { outcome: 'success' })).toBeGreaterThan(1)
+    one.kernel.conntrack = [{ table: 'cilium_ct4_global', family: 'ipv4', capacity: 100, alive: { tcp: 30, other: 20 }, deleted: { tcp: 2, other: 1 } }]
+    one.datapath().emit({ cpu: 0, lost: 4 })
+    const conntrack = async () => (await one.answer('metrics', 'list', '-p', 'conntrack|lost|pressure|l7|redirects')).out
+    await eventually(async () => expect(await conntrack()).toMatch(/^cilium_datapath_conntrack_gc_entries +family="ipv4" protocol="TCP" status="alive" +30\.0+$/m))
+    for (const line of [/^cilium_datapath_conntrack_gc_entries .*"non-TCP" status="deleted" +1\.0+$/m, /^cilium_datapath_conntrack_gc_runs_total +status="completed" +[1-9]/m, /^cilium_monitor_lost_events_total +4\.0+$/m, /^cilium_bpf_map_pressure +map_name="lxc" +0\.\d+$/m, /^cilium_proxy_redirects +0\.0+$/m, /^cilium_policy_l7_denied_total +0\.0+$/m])
+      expect(await conntrack()).toMatch(line)
+    one.kernel.conntrack = []
     one.kernel.metrics[0]!.packets = 8
     expect((await one.answer('metrics', 'list', '-p', 'forward_count')).out).toMatch(/^Metric +Labels +Value\ncilium_forward_count_total +direction="INGRESS" +8\.000000\n$/)
     expect(await one.answer('metrics', 'list', '-p', '(')).toMatchObject({ code: 1, out: expect.stringContaining('Cannot compile regex') as string })
@@ -456,7 +479,7 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
     const way = await wayTo(plane.server)
     const port = await freePort()
     await createNode(3)
-    const three = await startTestAgent({ ...plane, server: way.server }, 'node3', [`--agent-health-port=${port}`, '--conntrack-gc-interval=1'])
+    const three = await startTestAgent({ ...plane, server: way.server }, 'node3', [`--agent-health-port=${port}`])
     const probe = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).status
     const brief = async () => { const { code, out } = await three.answer('status', '--brief'); return `${code}: ${out}` }
     try {

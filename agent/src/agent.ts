@@ -25,7 +25,8 @@ import { messageOf, type Logger } from './log.ts'
 import { MonitorHub } from './monitor/hub.ts'
 import { MonitorOptions } from './monitor/options.ts'
 import { createOperation } from './operation.ts'
-import { L7Proxy } from './proxy/proxy.ts'
+import { count, L7Proxy } from './proxy/proxy.ts'
+import { noStatistics } from './proxy/record.ts'
 import { addressResolver, NamePoller } from './policy/names.ts'
 import { PolicyRepository } from './policy/repository.ts'
 import { ruleFile } from './policy/rulefile.ts'
@@ -63,8 +64,9 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const ipam = new IPAM(self.podCIDR)
   const monitor: MonitorHub = new MonitorHub(datapath, (event) => options.wants(event))
   const cidrs = new CIDRIdentities(datapath.listCIDRs())
+  const requests = noStatistics()
   const proxy: L7Proxy = new L7Proxy({
-    transport: datapath, log: log.subsys('proxy'), record: (record) => monitor.l7Event(record),
+    transport: datapath, log: log.subsys('proxy'), record: (record) => { count(requests, record); monitor.l7Event(record) },
     labelsOf: (identity) => shared.identities().get(identity) ?? cidrs.list().find(({ id }) => id === identity)?.labels ?? [],
     endpointAt: (ip) => endpoints.list().find(({ record }) => record.ipv4 === ip || record.ipv6 === ip)?.id ?? 0,
   })
@@ -90,7 +92,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   removeOrphans(stores, endpoints)
   const controllers = createControllers(sync)
   const sharing = shared.controllers(endpoints)
-  const operation = createOperation({ config, conntrackGC, nodeName: self.name, stores, endpoints, policies, datapath, shared, controllers: [...(Object.values(controllers) as Controller[]), ...sharing], log })
+  const operation = createOperation({ config, conntrackGC, monitor, proxy, requests: requests.requests, nodeName: self.name, stores, endpoints, policies, datapath, shared, controllers: [...(Object.values(controllers) as Controller[]), ...sharing], log })
   namesChanged = () => controllers.policy.trigger()
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()

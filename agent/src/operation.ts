@@ -14,12 +14,15 @@ import type { Logger } from './log.ts'
 import { listenAddress } from './metrics/listen.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { metricsServer } from './metrics/serve.ts'
+import type { MonitorHub } from './monitor/hub.ts'
 import type { PolicyRepository } from './policy/repository.ts'
 import { Prefilter } from './prefilter/prefilter.ts'
+import type { L7Proxy } from './proxy/proxy.ts'
+import type { Counts } from './proxy/record.ts'
 import { Controller } from './reconcile/controller.ts'
 import type { SharedState } from './shared/state.ts'
 
-export interface OperationParts { config: AgentConfig; conntrackGC: ConntrackGC; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; shared: SharedState; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
+export interface OperationParts { config: AgentConfig; conntrackGC: ConntrackGC; monitor: MonitorHub; proxy: L7Proxy; /** By what became of them. */ requests: Counts; nodeName: string; stores: Stores; endpoints: EndpointManager; policies: PolicyRepository; datapath: Datapath; shared: SharedState; /** Of what else the agent does. */ controllers: Controller[]; log: Logger }
 
 /** What an agent does beside its datapath's work. */
 export interface Operation {
@@ -36,14 +39,14 @@ export interface Operation {
 const healthIntervalMs = 60_000
 
 /** Garbage, health, metrics, the prefilter and what can be changed while the agent runs. */
-export function createOperation({ config, conntrackGC, nodeName, stores, endpoints, policies, datapath, shared, controllers, log }: OperationParts): Operation {
+export function createOperation({ config, conntrackGC, monitor, proxy, requests, nodeName, stores, endpoints, policies, datapath, shared, controllers, log }: OperationParts): Operation {
   const health = new HealthProber({ self: nodeName, targets: () => probeTargets(stores.nodes.list()), ping: (ip, timeoutMs) => datapath.ping(ip, timeoutMs), port: config['cluster-health-port'] })
   const prefilter = new Prefilter(join(config['state-dir'], 'prefilter.json'), (deny) => datapath.setPrefilter(deny), log.subsys('prefilter'))
   const identityGC = new Controller('identity-gc', async () => { await shared.collect() }, log)
   const healthProbe = new Controller('cilium-health', async () => { await health.probe() }, log)
   const prefilterSync = new Controller('prefilter-sync', () => prefilter.apply(), log, 'datapath')
   const all = [...controllers, ...conntrackGC.controllers, identityGC, healthProbe, prefilterSync]
-  const metrics = new Metrics({ datapath, conntrack: conntrackGC, endpoints, policies, controllers: all, health: () => health.last })
+  const metrics = new Metrics({ datapath, conntrack: conntrackGC, monitor, proxy, requests, endpoints, policies, controllers: all, health: () => health.last })
   const timers: NodeJS.Timeout[] = []
   const servers: http.Server[] = []
 

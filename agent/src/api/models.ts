@@ -36,6 +36,7 @@ export interface ServiceAddresses { id: number; 'frontend-address': ServiceSpec[
 export interface ServiceModel { spec: ServiceAddresses; status: { realized: ServiceAddresses } }
 export interface PolicyModel { policy: string; revision: number }
 export interface PrefilterModel { status: { realized: { revision: number; deny: string[] }; /** How XDP runs, or `off` while nothing is denied. */ mode: string } }
+export interface DaemonHealthModel { cilium: StatusModel; uptime: string; 'system-load': { last1min: string; last5min: string; last15min: string } }
 export interface EndpointHealthModel { overallHealth: string; bpf: string; policy: string; connected: boolean }
 export interface ConfigModel { immutable: Record<string, string>; realized: { options: Record<string, string>; 'policy-enforcement': string }; 'k8s-configuration': string; 'k8s-endpoint': string; nodeMonitor: { npages: number } }
 

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini'
 import { existsSync } from 'node:fs'
+import { loadavg } from 'node:os'
 import type { AgentConfig } from '../config/agent.ts'
 import type { Datapath } from '../datapath/types.ts'
 import type { Endpoint } from '../endpoint/endpoint.ts'
@@ -16,13 +17,14 @@ import type { Prefilter } from '../prefilter/prefilter.ts'
 import type { EnforcementMode } from '../policy/resolve.ts'
 import { didYouMean } from '../text/nearest.ts'
 import { ApiError, bodyAs, type Answer, type Routes } from './http.ts'
-import type { ConfigModel, EndpointHealthModel, PrefilterModel } from './models.ts'
+import type { ConfigModel, DaemonHealthModel, EndpointHealthModel, PrefilterModel, StatusModel } from './models.ts'
 
 export interface OperationDeps {
   config: AgentConfig; datapath: Datapath; endpoints: EndpointManager; policies: PolicyRepository; monitor: MonitorHub; health: HealthProber; metrics: Metrics; prefilter: Prefilter
   enforcement: { get: () => EnforcementMode; set: (mode: EnforcementMode) => void }
   /** What can be changed while the agent runs. */
   options: MonitorOptions
+  status: () => StatusModel
 }
 
 const ok = (body: unknown): Answer => ({ body })
@@ -40,6 +42,7 @@ export function operationRoutes(deps: OperationDeps): Routes {
   const endpoint = (text: string | undefined) => findEndpoint(endpoints, text ?? '')
   return {
     'GET /v1/health': () => ok(health.last === undefined ? null : healthModel(health.last)),
+    'GET /v1/health/daemon': () => ok(daemonHealth(deps.status())),
     'PUT /v1/health/probe': async () => {
       if (!health.enabled) throw new ApiError(400, 'health checks are off: cluster-health-port is 0')
       return ok(healthModel(await health.probe()))
@@ -72,6 +75,12 @@ function prefilterRequest(body: unknown): { revision?: number; deny: string[] } 
 /** What the prefilter refuses is the request's fault. */
 function refused(run: () => void): void {
   try { run() } catch (error) { throw new ApiError(400, messageOf(error)) }
+}
+
+/** Of this process and its machine, as `cilium-health get` shows them. */
+function daemonHealth(cilium: StatusModel): DaemonHealthModel {
+  const [last1min = 0, last5min = 0, last15min = 0] = loadavg().map((load) => load.toFixed(2))
+  return { cilium, uptime: `${Math.round(process.uptime())}s`, 'system-load': { last1min: String(last1min), last5min: String(last5min), last15min: String(last15min) } }
 }
 
 const prefilterModel = ({ prefilter, datapath }: OperationDeps): PrefilterModel => ({ status: { realized: { revision: prefilter.revision, deny: prefilter.list() }, mode: datapath.prefilterMode() ?? 'off' } })

@@ -19,7 +19,7 @@ import { version } from '../version.ts'
 import { ApiError, type Answer, type Routes } from './http.ts'
 import { kvstoreRoutes } from './kvstore.ts'
 import { mapRoutes } from './maps.ts'
-import { endpointModel, serviceModel, type IdentityModel, type PolicyModel, type StatusModel } from './models.ts'
+import { endpointModel, serviceModel, type IdentityModel, type PolicyModel } from './models.ts'
 import { findEndpoint, operationRoutes, type OperationDeps } from './operation.ts'
 
 export interface ApiDeps extends OperationDeps {
@@ -28,7 +28,7 @@ export interface ApiDeps extends OperationDeps {
   kvstore: Kvstore | undefined
   /** Resolves when every endpoint has the present rules, or with what kept them from it. */
   policyChanged: () => Promise<string | undefined>; manual: ManualServices; /** What the datapath has. */ services: () => ServiceSpec[]; /** Resolves when the datapath has the present services; with why it has not that of this frontend. */ servicesChanged: (frontend?: ServiceSpec['frontend']) => Promise<string | undefined>; /** What the present rules are resolved against. */ world: () => World
-  proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]; status: () => StatusModel
+  proxy: L7Proxy; cni: CNIHandler; nodes: () => { name: string; ipv4: string; podCIDR: string; podCIDR6?: string }[]
 }
 
 const ok = (body: unknown): Answer => ({ body })

@@ -1,6 +1,7 @@
 import type { ConfigModel, EndpointModel, IdentityModel, StatusModel } from '../api/models.ts'
 import { isGiven, type ParsedFlags } from '../config/flags.ts'
-import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import type { ConntrackEntry, MapFill, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import { parseLabel } from '../identity/labels.ts'
 import { sortedJson } from '../text/gojson.ts'
 import { version } from '../version.ts'
 import { ask, fetch } from './ask.ts'
@@ -58,11 +59,41 @@ const config: Action = {
   },
 }
 
+/** Those that have all of the labels; a label without a source is of any. */
+function withLabels<T>(items: readonly T[], wanted: readonly string[], labelsOf: (item: T) => readonly string[]): T[] {
+  const [labels, text] = [wanted.map(parseLabel), ({ source, key, value }: ReturnType<typeof parseLabel>) => `${source}:${key}=${value}`]
+  return items.filter((item) => {
+    const own = labelsOf(item).map(parseLabel)
+    return labels.every((label) => own.some((it) => text({ ...it, source: label.source === '' ? '' : it.source }) === text(label)))
+  })
+}
+
+async function endpointsOf(parsed: ParsedFlags): Promise<EndpointModel[]> {
+  const labels = parsed.values.get('labels'), id = parsed.args[0]
+  if ((id === undefined) === (labels === undefined)) throw new CommandError('An endpoint identifier, or -l with labels, is required')
+  if (labels === undefined) return [await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(id!)}`, `Cannot get endpoint ${id}`)]
+  const found = withLabels(await fetch<EndpointModel[]>('/v1/endpoint', 'Cannot get endpoints'), labels, ({ status: it }) => it.labels['security-relevant'])
+  if (found.length === 0) throw new CommandError(`Cannot get endpoints for given list of labels ${labels.join(', ')}: none has them`)
+  return found
+}
+
+async function identitiesOf(parsed: ParsedFlags): Promise<IdentityModel[]> {
+  const labels = parsed.values.get('label'), id = parsed.args[0]
+  if ((id === undefined) === (labels === undefined)) throw new CommandError('An identity, or --label, is required')
+  if (labels === undefined) return [await fetch<IdentityModel>(`/v1/identity/${encodeURIComponent(id!)}`, `Cannot get identity for given ID ${id}`)]
+  const found = withLabels(await fetch<IdentityModel[]>('/v1/identity', 'Cannot get identities'), labels, (it) => it.labels)
+  if (found.length === 0) throw new CommandError(`Cannot get identity for given labels ${labels.join(', ')}: none has them`)
+  return found
+}
+
 const endpoint: Group = {
   short: 'Manage endpoints',
   commands: {
     list: show<EndpointModel[]>('List all endpoints', '/v1/endpoint', 'cannot get endpoint list', tables.endpointTable),
-    get: { short: 'Display endpoint information', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint ${parsed.args[0]}`)], (it) => sortedJson(it, 2) + '\n') },
+    get: {
+      short: 'Display endpoint information', usage: '( <endpoint identifier> | -l <endpoint labels> )', args: { max: 1 }, flags: { ...outputFlags, labels: { type: 'list', short: 'l', usage: 'list of labels' } },
+      run: async (parsed) => render(parsed, await endpointsOf(parsed), (it) => sortedJson(it, 2) + '\n'),
+    },
     ...endpointOperation,
     log: { short: 'View endpoint status log', usage: '<endpoint id>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, (await fetch<EndpointModel>(`/v1/endpoint/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get endpoint log ${parsed.args[0]}`)).status.log, tables.endpointLog) },
   },
@@ -71,8 +102,14 @@ const endpoint: Group = {
 const identity: Group = {
   short: 'Manage security identities',
   commands: {
-    list: show<IdentityModel[]>('List identities', '/v1/identity', 'Cannot get identities', tables.identityTable),
-    get: { short: 'Retrieve information about an identity', usage: '<identity>', ...one, flags: outputFlags, run: async (parsed) => render(parsed, [await fetch<IdentityModel>(`/v1/identity/${encodeURIComponent(parsed.args[0]!)}`, `Cannot get identity for given ID ${parsed.args[0]}`)], tables.identityTable) },
+    list: {
+      short: 'List identities', usage: '[LABELS]', args: { max: 64 }, flags: outputFlags,
+      run: async (parsed) => render(parsed, withLabels(await fetch<IdentityModel[]>('/v1/identity', 'Cannot get identities'), parsed.args, (it) => it.labels), tables.identityTable),
+    },
+    get: {
+      short: 'Retrieve information about an identity', usage: '( <identity> | --label <label> )', args: { max: 1 }, flags: { ...outputFlags, label: { type: 'list', usage: 'Label to lookup' } },
+      run: async (parsed) => render(parsed, await identitiesOf(parsed), tables.identityTable),
+    },
   },
 }
 
@@ -86,6 +123,11 @@ const policyMaps = async (parsed: ParsedFlags, path: string, text: (maps: tables
 const allPolicyMaps = (parsed: ParsedFlags): Promise<string> =>
   policyMaps(parsed, '/v1/map/policy', (maps, labels) => maps.map((map) => `Endpoint ID: ${map.id}\n\n${tables.policyTable(map, labels)}\n`).join(''))
 
+const map: Group = {
+  short: 'Access BPF maps',
+  commands: { list: show<{ maps: MapFill[] }>('List all open BPF maps', '/v1/map', 'Cannot get map list', ({ maps }) => tables.mapList(maps)) },
+}
+
 const bpf: Group = {
   short: 'Direct access to local BPF maps',
   commands: {
@@ -95,13 +137,16 @@ const bpf: Group = {
       commands: {
         list: {
           short: 'List load-balancing configuration', flags: { ...outputFlags, revnat: { type: 'bool', usage: 'List reverse NAT entries' } },
-          run: async (parsed) => render(parsed, await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map'), isGiven(parsed, 'revnat') ? tables.revnatTable : tables.lbTable),
+          run: async (parsed) => {
+            const services = await fetch<ServiceSpec[]>('/v1/map/lb', 'Unable to open map')
+            return isGiven(parsed, 'revnat') ? render(parsed, tables.revnat(services), tables.revnatTable) : render(parsed, services, tables.lbTable)
+          },
         },
       },
     },
     ct: {
       short: 'Connection tracking tables',
-      commands: { list: { short: 'List connection tracking entries', usage: '( <endpoint identifier> | global )', ...one, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<ConntrackEntry[]>('/v1/map/ct', 'Unable to open map'), tables.conntrackList) } },
+      commands: { list: { short: 'List connection tracking entries', usage: '( <endpoint identifier> | global )', ...one, flags: outputFlags, run: async (parsed) => render(parsed, await fetch<ConntrackEntry[]>(`/v1/map/ct/${encodeURIComponent(parsed.args[0]!)}`, 'Unable to open map'), tables.conntrackList) } },
     },
     ipcache: { short: 'Manage the IPCache mappings for IP/CIDR <-> Identity', commands: { list: show<{ ip: string; identity: number; node?: string }[]>('List endpoint IPs (local and remote) and their corresponding security identities', '/v1/map/ipcache', 'Unable to open map', tables.ipcacheTable) } },
     endpoint: { short: 'Local endpoint map', commands: { list: show<tables.EndpointMap>('List local endpoint entries', '/v1/map/endpoint', 'Unable to open map', tables.bpfEndpointTable) } },
@@ -126,7 +171,7 @@ const bpf: Group = {
 export const root: Group = {
   short: 'CLI for interacting with the local Cilium Agent',
   commands: {
-    status, config, metrics, bugtool, cleanup, prefilter, kvstore, endpoint, identity, service, policy, bpf,
+    status, config, metrics, bugtool, cleanup, prefilter, kvstore, endpoint, identity, service, policy, bpf, map,
     node: { short: 'Manage cluster nodes', commands: { list: show<Parameters<typeof tables.nodeTable>[0]>('List nodes', '/v1/node', 'Cannot get node list', tables.nodeTable) } },
     monitor: { short: 'Display BPF program events', flags: monitorFlags, run: (parsed) => monitor(parsed) },
     version: { short: 'Print version information', run: async () => `Client: ${version} node ${process.version} linux/${process.arch}\nDaemon: ${await get<string>('/v1/version').catch(() => 'unreachable')} linux/${process.arch}\n` },

@@ -1,10 +1,12 @@
 import { reachable, type HealthModel } from '../health/model.ts'
 import { isGiven } from '../config/flags.ts'
 import { tabulate } from '../text/tabwriter.ts'
-import { ask } from './ask.ts'
+import type { DaemonHealthModel } from '../api/models.ts'
+import { ask, fetch } from './ask.ts'
 import { call, get } from './client.ts'
 import { CommandError, type Group } from './command.ts'
 import { outputFlags, render } from './output.ts'
+import { statusText } from './status.ts'
 
 /** `cilium-health`. */
 export const health: Group = {
@@ -21,6 +23,11 @@ export const health: Group = {
         if (model === null) throw new CommandError('Cannot get status: nothing has been probed yet: cilium-health status --probe')
         return render(parsed, model, isGiven(parsed, 'succinct') ? (it) => clusterHealth(it, true) : healthText)
       },
+    },
+    get: {
+      short: 'Display local cilium agent status', flags: outputFlags,
+      run: async (parsed) => render(parsed, await fetch<DaemonHealthModel>('/v1/health/daemon', 'Cannot get health'), ({ cilium, uptime, 'system-load': load }) =>
+        tabulate([`Daemon uptime:\t${uptime}`, `Node load:\t${load.last1min} ${load.last5min} ${load.last15min}`]) + statusText(cilium, { allControllers: false, allHealth: false, now: Date.now() })),
     },
     ping: { short: 'Check whether the cilium-health API is up', run: async () => { await ask('Cannot ping', () => get('/v1/healthz')); return 'OK\n' } },
   },

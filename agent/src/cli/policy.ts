@@ -15,7 +15,7 @@ export const policy: Group = {
   short: 'Manage security policies',
   commands: {
     get: { short: 'Display policy node information', usage: '[<labels>]', args: { max: 64 }, flags: outputFlags, run: getPolicy },
-    import: { short: 'Import security policy', usage: '<path>', args: { min: 1, max: 1 }, flags: outputFlags, run: importPolicy },
+    import: { short: 'Import security policy', usage: '<path>', args: { min: 1, max: 1 }, flags: { ...outputFlags, print: { type: 'bool', usage: 'Print policy after import' } }, run: importPolicy },
     validate: {
       short: 'Validate a policy', usage: '<path>', args: { min: 1, max: 1 },
       flags: { print: { type: 'bool', usage: 'Print policy after validation' }, verbose: { type: 'bool', short: 'v', usage: 'Enable verbose output' } },
@@ -78,7 +78,7 @@ function filesOf(path: string): string[] {
 async function importPolicy(parsed: ParsedFlags): Promise<string> {
   const rules = await rulesOf(parsed.args[0]!)
   const model = await ask('Cannot import policy', () => call<PolicyModel>('PUT', '/v1/policy', rules))
-  return render(parsed, model, ({ revision }) => `Revision: ${revision}\n`)
+  return render(parsed, model, (it) => (isGiven(parsed, 'print') ? printed(it) : `Revision: ${it.revision}\n`))
 }
 
 async function deletePolicy(parsed: ParsedFlags): Promise<string> {

@@ -54,14 +54,19 @@ describe('tables are as Cilium 1.2.5 recorded them', () => {
   it('bpf lb list', () => {
     const cells = (text: string) => lines(text).map((line) => line.slice(18)).sort()
     expect(cells(tables.lbTable(services))).toEqual(cells(recorded('cli-bpf_lb_list.txt')))
-    expect(tables.revnatTable(services)).toBe(recorded('cli-bpf_lb_list_revnat.txt'))
+    expect(tables.revnatTable(tables.revnat(services))).toBe(recorded('cli-bpf_lb_list_revnat.txt'))
+  })
+
+  it('map list', () => {
+    const maps = lines(recorded('cli-map_list.txt')).slice(1).map((line) => { const [name = '', entries] = line.split(/ {2,}/); return { name, entries: Number(entries), capacity: 1 } })
+    expect(tables.mapList(maps)).toBe(recorded('cli-map_list.txt').replaceAll(/true$/gm, 'false'))
   })
 
   it('services of IPv6 have their addresses in brackets', () => {
     const six = { id: 3, frontend: { ip: 'fd96::1', port: 80, protocol: 'TCP' as const }, backends: [{ ip: 'f00d::7', port: 8080 }] }
     expect(lines(tables.lbTable([six])).map((line) => line.trimEnd())).toEqual(['SERVICE ADDRESS   BACKEND ADDRESS', '[fd96::1]:80      [::]:0 (0)', '                  [f00d::7]:8080 (3)'])
     expect(lines(tables.serviceTable([{ id: 3, 'frontend-address': six.frontend, 'backend-addresses': six.backends }])).map((line) => line.trimEnd())).toEqual(['ID   Frontend       Backend', '3    [fd96::1]:80   1 => [f00d::7]:8080'])
-    expect(tables.revnatTable([six])).toContain('[fd96::1]:80')
+    expect(tables.revnatTable(tables.revnat([six]))).toContain('[fd96::1]:80')
   })
 
   it('bpf endpoint list', () => {

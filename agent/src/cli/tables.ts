@@ -1,4 +1,4 @@
-import type { ConntrackEntry, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import type { ConntrackEntry, MapFill, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 import type { ConfigModel, EndpointModel, IdentityModel, ServiceAddresses } from '../api/models.ts'
 import { toNumber } from '../cluster/cidr.ts'
 import { hostPort } from '../text/hostport.ts'
@@ -55,8 +55,17 @@ export function lbTable(services: ServiceSpec[]): string {
   return mapTable(['SERVICE ADDRESS', 'BACKEND ADDRESS'], rows.sort(([a], [b]) => byIP(a, b)))
 }
 
-export function revnatTable(services: ServiceSpec[]): string {
-  return mapTable(['ID', 'BACKEND ADDRESS'], [...services].sort(byId).map(({ id, frontend }) => [String(id), [hostPort(frontend.ip, frontend.port)]]))
+/** Frontends by what replies are translated by. */
+export type Revnat = Record<string, string[]>
+export const revnat = (services: ServiceSpec[]): Revnat => Object.fromEntries(services.map(({ id, frontend }) => [String(id), [hostPort(frontend.ip, frontend.port)]]))
+
+export function revnatTable(entries: Revnat): string {
+  return mapTable(['ID', 'BACKEND ADDRESS'], Object.entries(entries))
+}
+
+/** Nothing is cached of them, and what could not be put in is told by the controller that tried. */
+export function mapList(maps: MapFill[]): string {
+  return tabulate(['Name\tNum entries\tNum errors\tCache enabled', ...maps.map(({ name, entries }) => `${name}\t${entries}\t0\tfalse`)])
 }
 
 export function ipcacheTable(entries: { ip: string; identity: number; node?: string }[]): string {

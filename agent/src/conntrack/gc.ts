@@ -12,7 +12,7 @@ export interface ConntrackGCDeps { datapath: Pick<Datapath, 'collectConntrack'>;
 const sum = ({ tcp, other }: ProtocolCounts): number => tcp + other
 
 /** How full a table is after a sweep, 0 to 1. */
-export const fillOf = ({ alive, capacity }: ConntrackSweep): number => sum(alive) / capacity
+const fillOf = ({ alive, capacity }: ConntrackSweep): number => sum(alive) / capacity
 
 /** Removes expired connections from now on, until `stop`, and tells when there is no room for more. */
 export class ConntrackGC {

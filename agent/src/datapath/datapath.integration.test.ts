@@ -424,7 +424,7 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     const entries = await w.a1.call<ConntrackEntry[]>('listConntrack')
     expect(entries).toContainEqual(expect.objectContaining({ direction: 'IN', protocol: 1, src: w.client.ip, dst: w.near.ip, srcPort: 0, dstPort: 0, sourceIdentity: 1010 }))
     expect(entries).toContainEqual(expect.objectContaining({ direction: 'SVC', protocol: 6, dst: '10.96.0.10', dstPort: 80, revnat: 1 }))
-    expect(await w.a1.call('collectConntrack')).toMatchObject([{ table: 'cilium_ct4_global', family: 'ipv4', capacity: 65_536 }, { family: 'ipv6', alive: { tcp: 0, other: 0 } }])
+    expect(await w.a1.call('collectConntrack')).toMatchObject([{ table: 'cilium_ct4_global', family: 'ipv4' }, { table: 'cilium_ct6_global', family: 'ipv6', alive: { tcp: 0, other: 0 } }])
     expect((await w.a1.call<ConntrackEntry[]>('listConntrack')).filter(({ expires }) => expires < 0)).toEqual([])
   })
 

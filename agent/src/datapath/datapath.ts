@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import type net from 'node:net'
-import type { BpfMap } from './bpf.ts'
+import { MAP_TYPE, type BpfMap } from './bpf.ts'
 import { CIDRMap } from './cidrs.ts'
 import { forgetAddress, listConntrack, sweepConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
@@ -20,7 +20,7 @@ import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, ty
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, InspectedEndpoint, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
+  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, InspectedEndpoint, MapFill, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { messageOf } from '../log.ts'
@@ -48,6 +48,8 @@ export class LoadedDatapath implements Datapath {
   private readonly conntrack6: BpfMap
   private readonly reader: PerfReader
   private readonly listeners = new Set<(event: RawEvent) => void>()
+  /** How many connections the last sweep left. */
+  private readonly swept = new Map<string, number>()
   private closed = false
 
   constructor(config: DatapathConfig, maps: ReadonlyMap<string, BpfMap>, programs: Programs, options: string[]) {
@@ -220,10 +222,16 @@ export class LoadedDatapath implements Datapath {
     return this.policies.list(id)
   }
 
+  listMaps(): MapFill[] {
+    return [...this.maps.values()].filter(({ shape: { type } }) => type === MAP_TYPE.hash || type === MAP_TYPE.perCpuHash)
+      .map((map) => ({ name: map.name, entries: this.swept.get(map.name) ?? map.keys().length, capacity: map.shape.maxEntries })).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
   async collectConntrack(): Promise<ConntrackSweep[]> {
     const stopped = (): boolean => this.closed
     const sweeps = [await sweepConntrack('ipv4', this.conntrack, stopped), await sweepConntrack('ipv6', this.conntrack6, stopped)]
     if (stopped()) return sweeps
+    for (const { table, alive } of sweeps) this.swept.set(table, alive.tcp + alive.other)
     this.services.collectAffinities()
     this.proxied.collect()
     return sweeps

@@ -91,6 +91,8 @@ export interface ConntrackEntry {
   rxPackets: number; rxBytes: number; txPackets: number; txBytes: number; flags: number; revnat: number; sourceIdentity: number
 }
 
+export interface MapFill { name: string; entries: number; capacity: number }
+
 /** What a sweep found in one of the connection tables. */
 export interface ConntrackSweep { table: string; family: 'ipv4' | 'ipv6'; capacity: number; alive: ProtocolCounts; deleted: ProtocolCounts }
 export interface ProtocolCounts { tcp: number; other: number }
@@ -131,6 +133,8 @@ export interface Datapath {
   listConntrack(): ConntrackEntry[]
   /** From the endpoint maps, a row an address; this host's own addresses are in it too, with id 0 and ifindex 0. */
   listEndpoints(): { ip: string; id: number; ifindex: number; mac: string; nodeMac: string; identity: number }[]
+  /** Tables that fill up, by name; of connections as the last sweep found them. */
+  listMaps(): MapFill[]
   listPolicy(id: number): { direction: 'ingress' | 'egress'; identity: number; port: number; protocol: Protocol; packets: number; bytes: number; /** 0 for none. */ proxyPort: number }[]
   /** A descriptor that listens where redirected connections of either family come (those of IPv4 may be seen with `::ffff:` before their addresses). Throws when the port is taken. */
   listenForProxy(port: number): number

@@ -1,15 +1,17 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import { fillOf, type ConntrackGC } from '../conntrack/gc.ts'
+import type { ConntrackGC } from '../conntrack/gc.ts'
 import type { Datapath, ProtocolCounts } from '../datapath/types.ts'
 import type { EndpointManager } from '../endpoint/manager.ts'
 import { hasFault } from '../fault.ts'
 import type { HealthReport } from '../health/prober.ts'
 import { dropReason } from '../monitor/reasons.ts'
+import type { MonitorHub } from '../monitor/hub.ts'
 import type { PolicyRepository } from '../policy/repository.ts'
+import type { Counts } from '../proxy/record.ts'
 import type { Controller } from '../reconcile/controller.ts'
 
 export interface MetricsDeps {
-  datapath: Datapath; conntrack: Pick<ConntrackGC, 'sweeps' | 'runs'>; endpoints: EndpointManager; policies: PolicyRepository; controllers: Controller[]; health: () => HealthReport | undefined
+  datapath: Datapath; conntrack: Pick<ConntrackGC, 'sweeps' | 'runs'>; monitor: Pick<MonitorHub, 'lost'>; proxy: { redirects: number }; requests: Counts; endpoints: EndpointManager; policies: PolicyRepository; controllers: Controller[]; health: () => HealthReport | undefined
 }
 /** One sample, as `cilium metrics list` shows it. */
 export interface MetricModel { name: string; labels: Record<string, string>; value: number }
@@ -25,7 +27,7 @@ export class Metrics {
 
   constructor(deps: MetricsDeps) {
     this.#deps = deps
-    const { conntrack, endpoints, policies, controllers, health } = deps
+    const { datapath, conntrack, monitor, proxy, requests, endpoints, policies, controllers, health } = deps
     this.#gauge('endpoint_count', 'Number of endpoints managed by this agent', () => endpoints.list().length)
     this.#labelled('endpoint_state', 'Count of all endpoints, by state', ['endpoint_state'], () => count(endpoints.list().map(({ state }) => state)).map(([state, n]) => [{ endpoint_state: state }, n]))
     this.#total('endpoint_regenerations', 'Count of all endpoint regenerations that have completed, by outcome', ['outcome'], () => [[{ outcome: 'success' }, endpoints.regenerations.success], [{ outcome: 'fail' }, endpoints.regenerations.fail]])
@@ -39,8 +41,13 @@ export class Metrics {
     this.#total('datapath_conntrack_gc_runs_total', 'Number of times that the conntrack garbage collector was run, by completion status', ['status'], () => [[{ status: 'completed' }, conntrack.runs.success], [{ status: 'uncompleted' }, conntrack.runs.failure]])
     this.#labelled('datapath_conntrack_gc_entries', 'Number of alive and deleted conntrack entries at the end of the last garbage collector run', ['family', 'protocol', 'status'],
       () => conntrack.sweeps.flatMap(({ family, alive, deleted }) => [...byProtocol(family, 'alive', alive), ...byProtocol(family, 'deleted', deleted)]))
-    this.#labelled('bpf_map_pressure', 'Share of a map\'s capacity that is in use, 0 to 1; of conntrack at the end of the last garbage collector run', ['map_name'], () => conntrack.sweeps.map((sweep) => [{ map_name: sweep.table.replace('cilium_', '') }, fillOf(sweep)]))
-    this.#labelled('bpf_map_capacity', 'Number of entries that a map has room for', ['map_name'], () => conntrack.sweeps.map(({ table, capacity }) => [{ map_name: table.replace('cilium_', '') }, capacity]))
+    this.#labelled('bpf_map_pressure', 'Share of a map\'s capacity that is in use, 0 to 1; of conntrack at the end of the last garbage collector run', ['map_name'], () => datapath.listMaps().map(({ name, entries, capacity }) => [{ map_name: name.replace('cilium_', '') }, entries / capacity]))
+    this.#gauge('proxy_redirects', 'Number of redirects installed for endpoints', () => proxy.redirects)
+    this.#total('policy_l7_received_total', 'Number of total L7 received requests', [], () => [[{}, requests.received]])
+    this.#total('policy_l7_forwarded_total', 'Number of total L7 forwarded requests', [], () => [[{}, requests.forwarded]])
+    this.#total('policy_l7_denied_total', 'Number of total L7 denied requests due to policy', [], () => [[{}, requests.denied]])
+    this.#total('policy_l7_parse_errors_total', 'Number of total L7 requests that could not be understood or sent on', [], () => [[{}, requests.error]])
+    this.#total('monitor_lost_events_total', 'Number of events of the datapath that no monitor was told of, since the rings had no room for them', [], () => [[{}, monitor.lost]])
     this.#total('controllers_runs_total', 'Number of times that a controller process was run, by completion status', ['status'], () => [
       [{ status: 'success' }, sum(controllers.map(({ status }) => status.successes))], [{ status: 'failure' }, sum(controllers.map(({ status }) => status.failures))],
     ])

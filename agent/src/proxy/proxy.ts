@@ -180,7 +180,7 @@ const unmapped = (address: string): string => address.replace(/^::ffff:(?=\d+\.)
 /** The other end's, which the policy speaks of. */
 const peerOf = (direction: Direction, { srcIdentity, dstIdentity }: Pick<ProxyOrigin, 'srcIdentity' | 'dstIdentity'>): number => (direction === 'ingress' ? srcIdentity : dstIdentity)
 
-function count(statistics: Statistics, { type, verdict }: Pick<L7Record, 'type' | 'verdict'>): void {
+export function count(statistics: Statistics, { type, verdict }: Pick<L7Record, 'type' | 'verdict'>): void {
   const counts = type === 'Request' ? statistics.requests : statistics.responses
   counts.received++
   counts[verdict === 'Forwarded' ? 'forwarded' : verdict === 'Denied' ? 'denied' : 'error']++

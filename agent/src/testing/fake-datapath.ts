@@ -1,7 +1,7 @@
 import net from 'node:net'
 import { listenOn } from '../datapath/proxy.ts'
 import { hostPort } from '../text/hostport.ts'
-import type { ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
+import type { ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, PolicyAllow, RawEvent, ServiceSpec, TunnelEntry } from '../datapath/types.ts'
 
 type Policy = { ingress?: PolicyAllow[]; egress?: PolicyAllow[] }
 
@@ -13,6 +13,7 @@ export interface FakeKernel {
   tunnels: Map<string, string>
   services: Map<string, ServiceSpec>
   metrics: ReturnType<Datapath['metrics']>
+  connections: ConntrackEntry[]
   /** What a sweep finds. */
   conntrack: ConntrackSweep[]
   /** By the prefilter. */
@@ -23,7 +24,7 @@ export interface FakeKernel {
   refused: string[]
 }
 
-export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], conntrack: [], denied: [], calls: [], refused: [] })
+export const fakeKernel = (): FakeKernel => ({ endpoints: new Map(), ipcache: new Map(), cidrs: new Map(), tunnels: new Map(), services: new Map(), metrics: [], connections: [], conntrack: [], denied: [], calls: [], refused: [] })
 
 /** The contract of the datapath, in memory. `emit` plays the perf ring. */
 export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fakeKernel()): Datapath & { emit: (event: RawEvent) => void; config: DatapathConfig } {
@@ -77,7 +78,8 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
     listTunnels: () => [...kernel.tunnels].map(([prefix, node]) => ({ prefix, node })),
     listServices: () => [...kernel.services.values()],
     listIPCache: () => [...kernel.ipcache].map(([ip, entry]) => ({ ip, ...entry })),
-    listConntrack: () => [],
+    listConntrack: () => kernel.connections,
+    listMaps: () => [{ name: 'cilium_lxc', entries: kernel.endpoints.size, capacity: 2048 }, { name: 'cilium_ipcache', entries: kernel.ipcache.size, capacity: 16_384 }],
     listEndpoints: () => [...kernel.endpoints.values()].map(({ id, ipv4: ip, identity, link: { ifindex, mac, nodeMac } }) => ({ ip, id, ifindex, mac, nodeMac, identity })),
     listPolicy: (id) => (['ingress', 'egress'] as const).flatMap((direction) => (find(id).policy[direction] ?? []).map((allow) => ({ direction, proxyPort: 0, ...allow, packets: 0, bytes: 0 }))),
     // Redirects are the kernel's: here nobody comes to the proxy.

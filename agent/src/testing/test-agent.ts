@@ -53,7 +53,7 @@ export async function startTestAgent(plane: ControlPlane, nodeName: string, more
   let agent: RunningAgent | undefined
   const start = async () => {
     const config = readAgentConfig([
-      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${plugin}`, ...more,
+      `--node-name=${nodeName}`, `--socket-path=${socket}`, `--state-dir=${join(dir, 'state')}`, '--agent-health-port=0', '--cluster-health-port=0', '--identity-gc-interval=1', '--conntrack-gc-interval=1', `--cni-bin-dir=${join(dir, 'bin')}`, `--cni-conf-dir=${join(dir, 'net.d')}`, `--cni-plugin=${plugin}`, ...more,
     ], {}, nodeName)
     agent = await startAgent({
       config, client: new KubeClient({ server: plane.server, ca: plane.ca, tokenFile }), log: createLogger({ debug: true, write: (line) => void log.push(line) }),
