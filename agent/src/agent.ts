@@ -60,6 +60,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   const self = await waitForNode(stores, node, log)
   const datapath = await openDatapath(datapathConfig(config, self))
   log.info('Datapath is loaded', { device: self.device, nodeIPv4: self.ipv4, podCIDR: self.podCIDR, routerIPv4: self.routerIPv4, mtu: self.mtu, tunnel: config.tunnel, podCIDR6: self.ipv6?.podCIDR ?? 'none' })
+  for (const note of datapath.notes) log.warning('A map of an earlier agent was replaced', { reason: note })
 
   const ipam = new IPAM(self.podCIDR)
   const monitor: MonitorHub = new MonitorHub(datapath, (event) => options.wants(event))
@@ -97,6 +98,7 @@ export async function startAgent({ config, client, log, openDatapath, describeNo
   // Addresses and identities first: policy is of no use without them.
   for (const name of ['ipcache', 'tunnels', 'services', 'policy', 'identities', 'publish', 'policyStatus'] as const) await controllers[name].settle()
   for (const controller of sharing) await controller.settle()
+  datapath.attach()
   await operation.restore()
 
   const kubernetesVersion = await describeServer(client)

@@ -19,6 +19,16 @@ it.each([
   [object, '{.cilium.state}', 'Ok'],
   [object, 'state={.cilium.state}, {.controllers[0].status}', 'state=Ok, {"failure-count":2}'],
   [object, '{$.controllers[0:1].name}', 'x'],
+  [data, '{[0,1].id}', '7 9'],
+  [data, '{[ 1 , -2 ].id}', '9 7'],
+  [data, '{[0,0:1,7].id}', '7 7'],
+  [data, "{[0]['id','status'].state}", 'ready'],
+  [data, "{[*].status['state',\"policy\"]}", 'ready {"policy-enabled":"none"} creating {"policy-enabled":"both"}'],
+  [{ 'a,b': 1, c: 2 }, "{['a,b','c']}", '1 2'],
+  [{ list: [0, 1, 2, 3, 4] }, '{.list[0:5:2]}', '0 2 4'],
+  [{ list: [0, 1, 2, 3, 4] }, '{.list[1::2]} {.list[-3:-1]} {.list[::3]}', '1 3 2 3 0 3'],
+  [object, '{[0,1]}', ''],
 ])('%#: finds %s', (value, template, text) => expect(jsonpath(template, value)).toBe(text))
 
-it('says what it cannot read', () => expect(() => jsonpath('{.a', {})).toThrow('unclosed action'))
+it.each([['{.a', 'unclosed action'], ['{[0,x]}', 'unrecognized character in action: [0,x]'], ['{[0:2:0]}', 'step must be > 0: [0:2:0]'], ['{[,]}', 'unrecognized character in action: [,]']])('says that it cannot read %s', (template, why) =>
+  expect(() => jsonpath(template, [1, 2])).toThrow(why))

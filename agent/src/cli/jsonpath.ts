@@ -1,5 +1,5 @@
 /**
- * kubectl's JSONPath, as far as tests use it: text around `{…}`, `.a.b`, `['a']`, `[0]`, `[-1]`, `[0:2]`, `[*]`, `.*`, `..a`, `[?(@.a=="b")]`, `{range …}…{end}`,
+ * kubectl's JSONPath, as far as tests use it: text around `{…}`, `.a.b`, `['a']`, `[0]`, `[-1]`, `[0:2]`, `[0:4:2]`, `[0,2]`, `['a','b']`, `[*]`, `.*`, `..a`, `[?(@.a=="b")]`, `{range …}…{end}`,
  * quoted literals. A missing key gives nothing, as Cilium asks of it.
  */
 export function jsonpath(template: string, data: unknown): string {
@@ -58,7 +58,7 @@ function evaluate(nodes: Node[], root: unknown, current: unknown): string {
 
 const show = (value: unknown): string => (typeof value === 'string' ? value : value === null || value === undefined ? '' : JSON.stringify(value))
 
-const step = /^(?:(\.\.)([\w-]+|\*)?|\.?([\w-]+)|\.\*|\.?\[\s*(?:'([^']*)'|"([^"]*)"|(\*)|(-?\d*:-?\d*)|(-?\d+)|\?\((.*?)\))\s*\]|\.$)/
+const step = /^(?:(\.\.)([\w-]+|\*)?|\.?([\w-]+)|\.\*|\.?\[\s*(?:'([^']*)'|"([^"]*)"|(\*)|(-?\d*:-?\d*(?::-?\d*)?)|(-?\d+)|([^\]?]*,[^\]]*)|\?\((.*?)\))\s*\]|\.$)/
 
 function select(path: string, root: unknown, current: unknown): unknown[] {
   let rest = path
@@ -67,12 +67,13 @@ function select(path: string, root: unknown, current: unknown): unknown[] {
   while (rest !== '') {
     const match = step.exec(rest)
     if (match === null) throw new Error(`unrecognized character in action: ${rest}`)
-    const [all, deep, deepName, name, single, double, star, slice, index, filter] = match
+    const [all, deep, deepName, name, single, double, star, slice, index, union, filter] = match
     values = values.flatMap((value) => {
       if (deep !== undefined) return deepName === undefined ? descend(value) : descend(value).flatMap((item) => children(item, deepName))
       if (star !== undefined || all === '.*') return children(value, '*')
-      if (slice !== undefined) { const [a, b] = slice.split(':'); return Array.isArray(value) ? (value as unknown[]).slice(a === '' ? 0 : Number(a), b === '' ? undefined : Number(b)) : [] }
+      if (slice !== undefined) return Array.isArray(value) ? sliced(value as unknown[], slice) : []
       if (index !== undefined) return Array.isArray(value) && value.at(Number(index)) !== undefined ? [value.at(Number(index)) as unknown] : []
+      if (union !== undefined) return membersOf(union).flatMap((member) => select(`[${member}]`, root, value))
       if (filter !== undefined) return (Array.isArray(value) ? value as unknown[] : []).filter((item) => holds(filter, root, item))
       const key = name ?? single ?? double
       return key === undefined ? [value] : children(value, key)
@@ -80,6 +81,22 @@ function select(path: string, root: unknown, current: unknown): unknown[] {
     rest = rest.slice(all.length)
   }
   return values
+}
+
+/** `first:end:step`, each of which may be missing; a step counts forwards only, as kubectl's does. */
+function sliced(values: unknown[], text: string): unknown[] {
+  const [first, end, each] = text.split(':').map((part) => (part === '' ? undefined : Number(part)))
+  const size = each ?? 1
+  if (size <= 0) throw new Error(`step must be > 0: [${text}]`)
+  return values.slice(first, end).filter((_, i) => i % size === 0)
+}
+
+/** The parts of `0, -1` or of `'a', "b,c"`. Throws for what is neither. */
+function membersOf(union: string): string[] {
+  const members = union.match(/'[^']*'|"[^"]*"|[^,'"]+/g)?.map((member) => member.trim()).filter((member) => member !== '') ?? []
+  const wrong = members.find((member) => !/^(?:-?\d+|-?\d*:-?\d*(?::-?\d*)?|'[^']*'|"[^"]*"|\*)$/.test(member))
+  if (wrong !== undefined || members.length === 0) throw new Error(`unrecognized character in action: [${union}]`)
+  return members
 }
 
 function children(value: unknown, key: string): unknown[] {

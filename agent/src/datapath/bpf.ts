@@ -8,7 +8,9 @@ import { allocate, bpfCall, errno, withMemory, type Memory } from './system.ts'
 const SYS_BPF = 321
 const COMMAND = { mapCreate: 0, lookup: 1, update: 2, delete: 3, nextKey: 4, programLoad: 5, pin: 6, get: 7 } as const
 const ATTR_SIZE = 48
-const { ENOENT, EPERM, ENOSPC } = os.constants.errno
+const { EEXIST, ENOENT, EPERM, ENOSPC } = os.constants.errno
+/** BPF_NOEXIST. */
+const NO_EXIST = 1
 
 export const MAP_TYPE = { hash: 1, array: 2, programArray: 3, perfEventArray: 4, perCpuHash: 5 } as const
 
@@ -138,13 +140,14 @@ export class BpfMap {
   }
 
   /** `target` is where the value or next key is; a deletion has none, and is refused if there is one. */
-  private call(command: number, key: Buffer, target?: number): number {
+  private call(command: number, key: Buffer, target?: number, flags = 0): number {
     if (key.length !== this.shape.keySize) throw new RangeError(`map ${this.name}: key of ${key.length} bytes, ${this.shape.keySize} expected`)
     key.copy(scratch.bytes, AREA.key)
     return bpf(command, (a) => {
       a.writeUInt32LE(this.fd, 0)
       a.writeBigUInt64LE(at(AREA.key), 8)
       if (target !== undefined) a.writeBigUInt64LE(at(target), 16)
+      a.writeBigUInt64LE(BigInt(flags), 24)
     }, 32)
   }
 
@@ -162,6 +165,16 @@ export class BpfMap {
     value.copy(scratch.bytes, AREA.value)
     const result = this.call(COMMAND.update, key, AREA.value)
     if (result < 0) throw systemError(`updating map ${this.name}`, -result, FULL.includes(-result) ? `it is full (${this.shape.maxEntries} entries)` : undefined)
+  }
+
+  /** Like update, but leaves an entry that is there: false then. */
+  insert(key: Buffer, value: Buffer): boolean {
+    if (value.length !== this.valueBytes) throw new RangeError(`map ${this.name}: value of ${value.length} bytes, ${this.valueBytes} expected`)
+    value.copy(scratch.bytes, AREA.value)
+    const result = this.call(COMMAND.update, key, AREA.value, NO_EXIST)
+    if (-result === EEXIST) return false
+    if (result < 0) throw systemError(`updating map ${this.name}`, -result, FULL.includes(-result) ? `it is full (${this.shape.maxEntries} entries)` : undefined)
+    return true
   }
 
   /** false when there was none. */
@@ -226,3 +239,6 @@ export class BpfMap {
 const TURN_MS = 10
 
 const FULL: readonly number[] = [os.constants.errno.E2BIG, os.constants.errno.ENOMEM]
+
+/** Whether an update was refused for want of room. */
+export const isFull = (error: unknown): boolean => error instanceof DatapathError && error.errno !== undefined && FULL.includes(error.errno)

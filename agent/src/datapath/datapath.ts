@@ -6,7 +6,7 @@ import { forgetAddress, listConntrack, sweepConntrack } from './conntrack.ts'
 import { cpus } from './cpus.ts'
 import { isIPv6, parsePrefix } from './address.ts'
 import { DEVICE } from './devices.ts'
-import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, inspectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
+import { EndpointMaps, attachEndpoint, checkEndpointId, connectEndpoint, disconnectEndpoint, farMac, inspectEndpoint, linkOf, type EndpointEntry } from './endpoints.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, u32Key } from './layouts.ts'
 import type { Programs, ProgramInfo } from './loader.ts'
@@ -20,7 +20,7 @@ import { deleteRoute, getLink, listLinks, requireLink, setRoute, withNetlink, ty
 import { ServiceMaps } from './services.ts'
 import { IPCacheMap, TunnelMap } from './tunnels.ts'
 import type {
-  ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, InspectedEndpoint, MapFill, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
+  AdoptedEndpoint, ConntrackEntry, ConntrackSweep, Datapath, DatapathConfig, EndpointLink, EndpointSpec, InspectedEndpoint, MapFill, PolicyAllow, ProxyOrigin, RawEvent, ServiceSpec, Socket, TunnelEntry,
 } from './types.ts'
 import { acceptOwnAddresses } from './sysctl.ts'
 import { messageOf } from '../log.ts'
@@ -31,6 +31,7 @@ export class LoadedDatapath implements Datapath {
   readonly ring: Datapath['ring']
   /** Sizes of the programs, for logs. */
   readonly programInfo: ProgramInfo[]
+  readonly notes: readonly string[]
   private readonly config: DatapathConfig
   private readonly maps: ReadonlyMap<string, BpfMap>
   private readonly programs: Programs
@@ -51,12 +52,16 @@ export class LoadedDatapath implements Datapath {
   /** How many connections the last sweep left. */
   private readonly swept = new Map<string, number>()
   private closed = false
+  /** Attaches the programs; undefined once they are. */
+  private pending: (() => void) | undefined
 
-  constructor(config: DatapathConfig, maps: ReadonlyMap<string, BpfMap>, programs: Programs, options: string[]) {
+  constructor(config: DatapathConfig, maps: ReadonlyMap<string, BpfMap>, programs: Programs, { options, notes, attach }: { options: string[]; notes: string[]; attach: () => void }) {
     this.config = config
     this.maps = maps
     this.programs = programs
     this.programInfo = programs.info
+    this.notes = notes
+    this.pending = attach
     this.plainRouting = options.includes('plain-routing')
     this.endpoints = new EndpointMaps(this.map('cilium_lxc'), this.map('cilium_lxc_if'), this.map('cilium_lxc6'))
     this.policies = new PolicyMap(this.map('cilium_policy'))
@@ -83,6 +88,12 @@ export class LoadedDatapath implements Datapath {
     return () => this.listeners.delete(listener)
   }
 
+  attach(): void {
+    const attach = this.pending
+    this.pending = undefined
+    attach?.()
+  }
+
   private get program(): { name: string; fd: number } {
     return this.programs.entry('from_container')
   }
@@ -94,18 +105,18 @@ export class LoadedDatapath implements Datapath {
     return link
   }
 
-  adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined {
+  adoptEndpoint(spec: AdoptedEndpoint): EndpointLink | undefined {
     checkEndpointId(spec.id)
     const near = withNetlink((netlink) => getLink(netlink, spec.hostInterface))
     const known = this.endpoints.pods().find((entry) => entry.ifindex === near?.ifindex && entry.nodeMac === near.mac)
-    if (near === undefined || known === undefined) {
-      // Without its entry the far end's MAC is unknown; without its interface there is nothing to control.
+    const mac = known?.mac ?? (near && farMac(spec, near))
+    if (near === undefined || mac === undefined) {
       this.removeEndpoint(spec.id)
       return undefined
     }
-    const link = { hostInterface: near.name, ifindex: near.ifindex, mac: known.mac, nodeMac: near.mac }
+    const link = { hostInterface: near.name, ifindex: near.ifindex, mac, nodeMac: near.mac }
     this.register(spec, link)
-    attachEndpoint(link.ifindex, this.program)
+    if (this.pending === undefined) attachEndpoint(link.ifindex, this.program)
     return link
   }
 

@@ -136,6 +136,18 @@ export function inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInt
   }
 }
 
+/** The MAC of a pair's end in the container; undefined where there is no way to see it. */
+export function farMac({ netns: path, containerInterface }: Partial<Pick<EndpointSpec, 'netns' | 'containerInterface'>>, near: Link): string | undefined {
+  if (path === undefined || containerInterface === undefined || !fs.existsSync(path)) return undefined
+  const netns = openNetns(path)
+  try {
+    const far = inNetns(netns, () => withNetlink((inside) => getLink(inside, containerInterface)))
+    return far?.peer === near.ifindex ? far.mac : undefined
+  } finally {
+    fs.closeSync(netns)
+  }
+}
+
 /** Attaches the program to an endpoint's interface, in place of an older one. */
 export function attachEndpoint(ifindex: number, program: { name: string; fd: number }): void {
   withNetlink((netlink) => setFilter(netlink, ifindex, 'ingress', program))

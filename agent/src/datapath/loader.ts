@@ -1,7 +1,7 @@
 /** From an ELF object to pinned maps and loaded programs. */
 import fs from 'node:fs'
 import path from 'node:path'
-import { BpfMap, createMap, loadProgram, mapShape, openPinned, pin, PROGRAM_TYPE, type MapShape } from './bpf.ts'
+import { BpfMap, createMap, isFull, loadProgram, MAP_TYPE, mapShape, openPinned, pin, PROGRAM_TYPE, type MapShape } from './bpf.ts'
 import { relocate, type ElfObject, type ElfProgram } from './elf.ts'
 import { DatapathError } from './errors.ts'
 import { u32Key } from './layouts.ts'
@@ -9,12 +9,61 @@ import { u32Key } from './layouts.ts'
 /** Not shared between generations of programs: the old ones must find their own continuations until the last has been replaced. */
 const CALLS = 'cilium_calls'
 
-/** Opens every map of the object but the program array: the pinned one if it has the same shape, else a new one in its place. */
-export function openMaps(object: ElfObject, folder: string, cpus: number): Map<string, BpfMap> {
-  return new Map([...object.maps].filter(([name]) => name !== CALLS).map(([name, definition]) => {
-    const shape = shapeFor(definition, cpus)
-    return [name, new BpfMap(name, openMap(path.join(folder, name), name, shape), shape, cpus)] as const
-  }))
+/** A new map and the pinned one, of another shape, whose place it is to take. `alike`: entries of the one can be the other's. */
+export interface Replacement { map: BpfMap; old: BpfMap; alike: boolean }
+
+/** The maps of one generation of programs. */
+export interface OpenMaps {
+  readonly maps: ReadonlyMap<string, BpfMap>
+  readonly replaced: readonly Replacement[]
+  /** Those without anything of an earlier generation's, though there was one: somebody has to fill them. */
+  readonly empty: readonly string[]
+  /** Pins what is new, in the place of what was there; until then the pins are those of the programs before, and so are the maps if this is never called. */
+  commit(): void
+  /** Closes the descriptors; what is pinned stays. */
+  close(): void
+}
+
+/** Opens every map of the object but the program array: the pinned one if it has the same shape, else a new one. */
+export function openMaps(object: ElfObject, folder: string, cpus: number): OpenMaps {
+  const maps = new Map<string, BpfMap>(), fresh: string[] = [], replaced: Replacement[] = []
+  const close = (): void => { for (const { fd } of [...maps.values(), ...replaced.map(({ old }) => old)]) fs.closeSync(fd) }
+  try {
+    for (const [name, definition] of object.maps) {
+      if (name === CALLS) continue
+      const shape = shapeFor(definition, cpus)
+      const found = openPinned(path.join(folder, name))
+      const old = found === undefined ? undefined : new BpfMap(name, found, mapShape(found), cpus)
+      if (old !== undefined && sameShape(old.shape, shape)) { maps.set(name, old); continue }
+      const map = new BpfMap(name, createMap(name, shape), shape, cpus)
+      maps.set(name, map)
+      fresh.push(name)
+      if (old !== undefined) replaced.push({ map, old, alike: alike(old.shape, shape) })
+    }
+  } catch (error) {
+    close()
+    throw error
+  }
+  const unlike = fresh.filter((name) => !replaced.some((each) => each.alike && each.map.name === name))
+  return {
+    maps, replaced, close, empty: fresh.length < maps.size || replaced.length > 0 ? unlike : [],
+    commit: () => {
+      for (const name of fresh) replacePin(maps.get(name)!.fd, path.join(folder, name))
+      for (const { old } of replaced.splice(0)) fs.closeSync(old.fd)
+    },
+  }
+}
+
+/** Copies what the new map has no entry for. `lost`: for want of room. */
+export function carryOver({ map, old }: Replacement): { kept: number; lost: number } {
+  let kept = 0, lost = 0
+  for (const [key, value] of old.entries()) {
+    try { if (map.insert(key, value)) kept++ } catch (error) {
+      if (!isFull(error)) throw error
+      lost++
+    }
+  }
+  return { kept, lost }
 }
 
 /** A map that the object gives no size has an entry for each processor. */
@@ -23,17 +72,7 @@ export const shapeFor = (definition: MapShape, cpus: number): MapShape => ({ ...
 const sameShape = (a: MapShape, b: MapShape): boolean =>
   a.type === b.type && a.keySize === b.keySize && a.valueSize === b.valueSize && a.maxEntries === b.maxEntries && a.flags === b.flags
 
-function openMap(file: string, name: string, shape: MapShape): number {
-  const found = openPinned(file)
-  if (found !== undefined) {
-    if (sameShape(mapShape(found), shape)) return found
-    fs.closeSync(found)
-    fs.unlinkSync(file)
-  }
-  const fd = createMap(name, shape)
-  pin(fd, file)
-  return fd
-}
+const alike = (a: MapShape, b: MapShape): boolean => a.type === b.type && a.keySize === b.keySize && a.valueSize === b.valueSize && ([MAP_TYPE.hash, MAP_TYPE.perCpuHash] as number[]).includes(a.type)
 
 export interface LoadedElfProgram { program: ElfProgram; fd: number; info: ProgramInfo }
 
@@ -84,7 +123,7 @@ function tailIndex(program: ElfProgram): number | undefined {
   return index === undefined ? undefined : Number(index)
 }
 
-/** A program array is emptied when its last pin or descriptor goes: the old one's goes here, in one step with the new one's coming. */
+/** The old one's goes in one step with the new one's coming: a program array is emptied when its last pin or descriptor goes. */
 function replacePin(fd: number, file: string): void {
   const next = `${file}_next`
   fs.rmSync(next, { force: true })

@@ -7,7 +7,7 @@ import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
 const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, getRoute: 26, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
-const IFLA = { address: 1, name: 3, mtu: 4, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
+const IFLA = { address: 1, name: 3, mtu: 4, link: 5, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
 const VXLAN = { learning: 7, port: 15, collectMetadata: 25 } as const
@@ -19,7 +19,7 @@ const VETH_PEER = 1
 const AF_INET = 2, AF_INET6 = 10
 const IFF_UP = 1, IFF_NOARP = 0x80
 
-export interface Link { name: string; ifindex: number; mac: string; mtu: number; up: boolean; kind: string | undefined; /** UDP port of a VXLAN or Geneve device. */ tunnelPort: number | undefined }
+export interface Link { name: string; ifindex: number; mac: string; mtu: number; up: boolean; kind: string | undefined; /** Of a veth device, the other end's index, in whatever namespace that is. */ peer: number | undefined; /** UDP port of a VXLAN or Geneve device. */ tunnelPort: number | undefined }
 
 /** Runs with a socket in the current network namespace. */
 export function withNetlink<T>(run: (netlink: Netlink) => T): T {
@@ -53,7 +53,7 @@ function decodeLink(body: Buffer): Link {
   return {
     name: cString(attributes.get(IFLA.name)) ?? '', ifindex: body.readInt32LE(4), up: (body.readUInt32LE(8) & IFF_UP) !== 0,
     mac: macText(attributes.get(IFLA.address) ?? Buffer.alloc(6)), mtu: attributes.get(IFLA.mtu)?.readUInt32LE(0) ?? 0,
-    kind, tunnelPort: kind === 'vxlan' || kind === 'geneve' ? data.get(TUNNEL[kind].port)?.readUInt16BE(0) : undefined,
+    kind, peer: attributes.get(IFLA.link)?.readInt32LE(0), tunnelPort: kind === 'vxlan' || kind === 'geneve' ? data.get(TUNNEL[kind].port)?.readUInt16BE(0) : undefined,
   }
 }
 

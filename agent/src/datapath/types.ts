@@ -64,6 +64,9 @@ export interface EndpointSpec {
   identity: number
 }
 
+/** An endpoint of an earlier agent. Where its container is, is of use if the endpoint map could not be kept. */
+export type AdoptedEndpoint = Omit<EndpointSpec, 'netns' | 'containerInterface'> & Partial<Pick<EndpointSpec, 'netns' | 'containerInterface'>>
+
 /** An interface as it is now. */
 export interface InspectedLink { mac: string; up: boolean }
 /** Both ends of an endpoint's pair; one that is not there is undefined. Addresses are `10.244.1.7/32`, routes those of the main table by the container's interface. */
@@ -103,11 +106,15 @@ export type RawEvent = { cpu: number; data: Buffer } | { cpu: number; lost: numb
 export interface Datapath {
   /** What perf rings look like, for the monitor's header. */
   readonly ring: { cpus: number; pages: number; pageSize: number }
+  /** What became of maps whose shape is another than an earlier agent's, for the log. */
+  readonly notes: readonly string[]
   onEvent(listener: (event: RawEvent) => void): () => void
+  /** Puts the programs in the place of an earlier agent's. To be called when all is in the maps; does nothing where that was so from the start. */
+  attach(): void
   /** Creates the veth pair in the namespace, addresses and routes it, attaches the programs, and enters it in the endpoint map. Idempotent. */
   addEndpoint(spec: EndpointSpec): EndpointLink
   /** Takes an endpoint found after a restart (the veth exists) back under control. Returns undefined when its interface is gone. */
-  adoptEndpoint(spec: Omit<EndpointSpec, 'netns' | 'containerInterface'>): EndpointLink | undefined
+  adoptEndpoint(spec: AdoptedEndpoint): EndpointLink | undefined
   /** Looks at an endpoint's interfaces. Throws when the namespace is gone. */
   inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInterface' | 'hostInterface'>): InspectedEndpoint
   removeEndpoint(id: number): void

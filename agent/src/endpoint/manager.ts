@@ -54,7 +54,7 @@ export class EndpointManager {
   /** Takes back what an agent before left. Identity and policy stay as they are in the datapath until they have been worked out anew. */
   restore(): void {
     for (const record of this.#state.load().map((it) => this.#withPresentIPv6(it))) {
-      const link = this.#datapath.adoptEndpoint({ id: record.id, hostInterface: record.hostInterface, ...addresses(record), identity: record.identity })
+      const link = this.#datapath.adoptEndpoint({ ...interfaces(record), ...addresses(record), identity: record.identity })
       if (link === undefined || !this.#ipam.claim(record.ipv4)) {
         const reason = link === undefined ? 'its interface is gone' : `its address ${record.ipv4} is not free in this node's pod CIDR`
         this.#log.info(`Removing endpoint left by an earlier agent: ${reason}`, { endpointID: record.id, pod: podKey(record) })
@@ -137,7 +137,7 @@ export class EndpointManager {
   regenerate(endpoint: Endpoint, reason: string): void {
     const { id, hostInterface, identity } = endpoint.record
     this.#regenerate(endpoint, reason, () => {
-      const link = this.#datapath.adoptEndpoint({ id, hostInterface, ...addresses(endpoint.record), identity })
+      const link = this.#datapath.adoptEndpoint({ ...interfaces(endpoint.record), ...addresses(endpoint.record), identity })
       if (link === undefined) throw new Error(`its interface ${hostInterface} is gone: delete its pod, so that another is made`)
       endpoint.link = link
       this.#enforce(id, endpoint.policy)
@@ -211,6 +211,7 @@ export class EndpointManager {
   }
 }
 
+const interfaces = ({ id, netns, containerInterface, hostInterface }: EndpointRecord) => ({ id, netns, containerInterface, hostInterface })
 const addresses = ({ ipv4, ipv6 }: EndpointRecord): { ipv4: string; ipv6?: string } => ({ ipv4, ...(ipv6 === undefined ? {} : { ipv6 }) })
 
 /** Interface names have at most 15 characters. */

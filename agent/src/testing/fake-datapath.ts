@@ -43,6 +43,8 @@ export function openFakeDatapath(config: DatapathConfig, kernel: FakeKernel = fa
   return {
     config,
     ring: { cpus: 2, pages: config.monitorPages, pageSize: 4096 },
+    notes: [],
+    attach: () => undefined,
     emit: (event) => { for (const listener of listeners) listener(event) },
     onEvent: (listener) => { listeners.add(listener); return () => listeners.delete(listener) },
     addEndpoint: (spec) => {

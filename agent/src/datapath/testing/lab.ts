@@ -51,7 +51,7 @@ export class Agent {
 
   constructor(netns: string, config: DatapathConfig) {
     this.child = spawn('ip', ['netns', 'exec', netns, process.execPath, entry('node-main'), JSON.stringify(config)],
-      { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, LASH_STATS: '1' } })
+      { stdio: ['pipe', 'pipe', 'inherit'], env: { LASH_STATS: '1', ...process.env } })
     readline.createInterface({ input: this.child.stdout! }).on('line', (line) => this.receive(line))
     this.child.on('exit', () => { for (const { reject } of this.waiting.values()) reject(new Error('the agent exited')) })
   }

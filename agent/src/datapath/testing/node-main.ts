@@ -28,6 +28,7 @@ const proxy = new L7Proxy({
 const methods: Record<string, (...args: never[]) => unknown> = {
   applyPolicy: (id: number, policy: ResolvedPolicy) => { datapath.setPolicy(id, proxy.apply(id, policy)); proxy.settle(id) },
   statistics: (id: number) => proxy.statistics(id),
+  notes: () => datapath.notes,
 }
 say({ ready: { pid: process.pid, programs: datapath.programInfo, ms: Math.round(performance.now() - started) } })
 
