@@ -6,7 +6,7 @@ const BY_PREFIX = 'Policy denied (CIDR)'
 /** The device that a node has its address on. */
 const deviceOf = async (node: Node) => /^\d+: (\S+)/.exec((await node.exec(`ip -o -4 addr show to ${node.ip}`)).stdout)?.[1] ?? expect.fail(`${node.name} has its address ${node.ip} on no device`)
 
-// Generic XDP and tries by the longest prefix came with 4.12 and 4.11; virtio's driver has XDP since 4.10, but wants more queues than an emulated machine has.
+// Generic XDP and tries by the longest prefix came with 4.12 and 4.11; virtio's driver has XDP since 4.10, but on early kernels wants more queues than an emulated machine has.
 describe('the prefilter', needs('agent:prefilter', 'agent:monitor', 'map:lpm_trie', 'attach:xdp-generic', 'own-agent', 'node:exec'), () => {
   test('drops what comes from a denied prefix before anything else, says so, and lets all else through', async ({ pods, outside, nodes, agent, monitor }) => {
     const [node, other] = [nodes[0] ?? expect.fail('no node'), nodes[1] ?? expect.fail('no second node')]
