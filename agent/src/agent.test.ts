@@ -419,9 +419,10 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
       expect(JSON.parse(monitor.lines().find((line) => line.includes('"drop"'))!)).toMatchObject({ cpu: 'CPU 01:', type: 'drop', reason: 'Policy denied (L3)', source: 7, bytes: 42, ifindex: 'lo' })
       await one.stop()
       await one.start()
-      await new Promise((resolve) => setTimeout(resolve, 1500))
-      one.datapath().emit({ cpu: 0, lost: 13 })
-      await eventually(() => expect(monitor.lines()).toContain('CPU 00: Lost 13 events'))
+      await eventually(() => {
+        one.datapath().emit({ cpu: 0, lost: 13 })
+        expect(monitor.lines()).toContain('CPU 00: Lost 13 events')
+      })
     } finally { monitor.stop() }
   })
 

@@ -71,6 +71,7 @@ export class CNIHandler {
 
   /** The container must be as ADD answered, by this agent's account and, where the runtime passes it, by the runtime's. */
   #check(it: CNIRequest, version: string): void {
+    if (hasFault('cni-check-always-succeeds')) return
     const { containerId, netns, ifname } = it
     const name = `container ${containerId.slice(0, 12)}`
     const endpoint = this.#deps.endpoints.byContainer(containerId)
