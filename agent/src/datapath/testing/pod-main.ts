@@ -13,6 +13,8 @@ import koffi from 'koffi'
 import { ipv6Bytes } from '../address.ts'
 import { recv, send, setsockopt, socket } from '../system.ts'
 
+/** What a server says the length of, once it has all of it. */
+const BIG = `count${'x'.repeat(60_000)}`
 const TIMEOUT_MS = Number(process.env['LAB_TIMEOUT_MS'] ?? 1500)
 const libc = koffi.load('libc.so.6')
 const call = libc.func('connect', 'int', ['int', 'void *', 'unsigned int']) as (fd: number, address: Buffer, size: number) => number
@@ -27,7 +29,12 @@ function serve(name: string, ports: number[]): void {
     for (const host of ['0.0.0.0', '::']) {
       net.createServer((client) => {
         client.on('error', () => client.destroy())
-        client.on('data', (data) => data.toString().startsWith('count') ? client.write(String(data.length)) : client.write(`${name} ${client.remoteAddress}`))
+        let counted: number | undefined
+        client.on('data', (data) => {
+          if (counted === undefined && data.toString().startsWith('count')) counted = 0
+          if (counted === undefined) client.write(`${name} ${client.remoteAddress}`)
+          else if ((counted += data.length) === BIG.length) client.write(String(counted))
+        })
       }).listen({ port, host, ipv6Only: true })
     }
     for (const type of ['udp4', 'udp6'] as const) {
@@ -171,7 +178,7 @@ switch (mode) {
   case 'http': ask(host, Number(port), source ?? 'GET', address ?? '/', { localPort: Number(process.argv[7] ?? 0) }, (reply) => finish({ reply })); break
   case 'visit': visit(host, Number(port), source ?? 'GET', address ?? '/'); break
   case 'tcp': tcp(host, Number(port), { localPort: Number(source ?? 0), ...(address === undefined ? {} : { localAddress: address }) }); break
-  case 'big': tcp(host, Number(port), {}, `count${'x'.repeat(60_000)}`); break
+  case 'big': tcp(host, Number(port), {}, BIG); break
   case 'bigudp': udp(host, Number(port), 0, undefined, 'x'.repeat(4000)); break
   case 'stream': stream(host, Number(port)); break
   case 'udp': udp(host, Number(port), Number(source ?? 0), address); break
