@@ -6,12 +6,23 @@ import { controlPlaneAvailable, startControlPlane, type ControlPlane } from '../
 import { Informer } from './informer.ts'
 import type { KubeObject } from './types.ts'
 
-describe.skipIf(!controlPlaneAvailable())('a watch', { timeout: 90_000 }, () => {
+describe.skipIf(!controlPlaneAvailable())('with a real API server', { timeout: 90_000 }, () => {
   let plane: ControlPlane
   beforeAll(async () => { plane = await startControlPlane() }, 90_000)
   afterAll(() => plane.stop())
 
-  it('holds out while more comes than can be looked at: the server would drop it, without a word for services', async () => {
+  it('an object is deleted only while it is of the version that was seen', async () => {
+    const client = plane.client(), path = '/api/v1/namespaces/default/configmaps'
+    const made = await client.create<KubeObject>(path, { metadata: { name: 'versions' } })
+    const changed = await client.mergePatch<KubeObject>(`${path}/versions`, { data: { a: 'b' } })
+    expect(await client.deleteVersion(`${path}/versions`, made.metadata.resourceVersion!)).toBe(false)
+    expect((await client.get<KubeObject>(`${path}/versions`)).metadata.resourceVersion).toBe(changed.metadata.resourceVersion)
+    expect(await client.deleteVersion(`${path}/versions`, changed.metadata.resourceVersion!)).toBe(true)
+    expect(await client.deleteVersion(`${path}/versions`, changed.metadata.resourceVersion!)).toBe(false)
+    client.close()
+  })
+
+  it('a watch holds out while more comes than can be looked at: the server would drop it, without a word for services', async () => {
     const count = 400
     const informer = new Informer<KubeObject>({ path: '/api/v1/services' })
     const client = plane.client()

@@ -112,7 +112,8 @@ export class KubeClient {
     const stream = this.#connection().request({
       ':method': method, ':path': path + search, accept: 'application/json', 'user-agent': 'lash',
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(body === undefined ? {} : { 'content-type': contentType }),
-    })
+      // Node takes it that DELETE has no body.
+    }, { endStream: body === undefined })
     stream.end(body === undefined ? undefined : JSON.stringify(body))
     return stream
   }
