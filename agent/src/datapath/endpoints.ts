@@ -5,7 +5,7 @@ import type { BpfMap } from './bpf.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, decodeEndpoint, encodeEndpoint, u32Key, type EndpointValue } from './layouts.ts'
 import { inNetns, openNetns } from './netns.ts'
-import { addAddress, addressesOf, addVeth, deleteLink, getLink, listLinks, requireLink, routesBy, setFilter, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
+import { addAddress, addressesOf, addVeth, deleteLink, getLink, listLinks, requireLink, routesBy, setFilter, setNeighbour, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { enableIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter } from './sysctl.ts'
 import type { EndpointLink, EndpointSpec, InspectedEndpoint } from './types.ts'
@@ -101,6 +101,8 @@ export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): End
           addAddress(inside, link, six.address)
           setRoute(inside, { prefix: `${six.router}/128`, link })
           setRoute(inside, { prefix: '::/0', link, via: six.router })
+          // Linux asks a router that it knows again from its link-local address, of which pods have none: the entry would fail, and connections with it.
+          setNeighbour(inside, link, six.router, near.mac)
         }
         addAddress(inside, link, spec.ipv4)
         setRoute(inside, { prefix: `${settings.routerIPv4}/32`, link })

@@ -51,6 +51,10 @@ describe.skipIf(!isRoot)('IPv6', { timeout: 60_000 }, () => {
     expect(w.a1.events.slice(seen).filter(({ type }) => type === 'drop')).toEqual([])
   })
 
+  test('a pod knows its router for good: it could not ask again', () => {
+    expect(execFileSync('ip', ['-n', w.client.netns, '-6', 'neigh'], { encoding: 'utf8' })).toMatch(new RegExp(`^${w.n1.config.ipv6!.router} dev eth0 lladdr \\S+ .*PERMANENT`, 'm'))
+  })
+
   test('pods of two nodes talk through the tunnel, whose ends are IPv4, with the sender\'s identity', async () => {
     const wire = await w.lab.helper(w.n2.netns, 'sniff', 'eth1')
     expect(await run(w.client.netns, 'ping', w.far.ip6)).toEqual({ reply: 'type 129' })

@@ -6,7 +6,7 @@ import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type
 import type { TunnelKind } from './types.ts'
 
 const { EBUSY, EEXIST, ENODEV, ENOENT, EINVAL, EOPNOTSUPP, ESRCH, ENOTSUP } = os.constants.errno
-const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, getRoute: 26, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
+const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, getAddress: 22, newRoute: 24, delRoute: 25, getRoute: 26, newNeighbour: 28, newQdisc: 36, delQdisc: 37, newFilter: 44, delFilter: 45, getFilter: 46 } as const
 const IFLA = { address: 1, name: 3, mtu: 4, link: 5, linkInfo: 18, afSpec: 26, netnsFd: 28, xdp: 43 } as const
 const INFO = { kind: 1, data: 2 } as const
 /** IFLA_VXLAN_* and IFLA_GENEVE_*. */
@@ -139,6 +139,16 @@ export function addAddress(netlink: Netlink, link: Link, address: string): void 
   header.writeUInt32LE(link.ifindex, 4)
   expect(`giving ${link.name} address ${address}/${bits}`, netlink.request(RTM.newAddress, NLM_F.create | NLM_F.excl, header,
     [[IFA_LOCAL, addressBytes(address)], [IFA_ADDRESS, addressBytes(address)]]), EEXIST)
+}
+
+/** An entry that is never asked for again. */
+export function setNeighbour(netlink: Netlink, link: Link, address: string, mac: string): void {
+  const NDA_DST = 1, NDA_LLADDR = 2, NUD_PERMANENT = 0x80
+  const header = Buffer.alloc(12)
+  header.writeUInt8(isIPv6(address) ? AF_INET6 : AF_INET, 0)
+  header.writeInt32LE(link.ifindex, 4)
+  header.writeUInt16LE(NUD_PERMANENT, 8)
+  expect(`making ${address} a neighbour of ${link.name}`, netlink.request(RTM.newNeighbour, NLM_F.create | NLM_F.replace, header, [[NDA_DST, addressBytes(address)], [NDA_LLADDR, macBytes(mac)]]))
 }
 
 /** This namespace's own IPv4 addresses, 127.0.0.0/8 left out. */
