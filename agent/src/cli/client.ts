@@ -21,9 +21,7 @@ export async function get<T>(path: string): Promise<T> { return call<T>('GET', p
 
 export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
   const response = await open(method, path, body)
-  response.setEncoding('utf8')
-  let text = ''
-  for await (const chunk of response) text += String(chunk)
+  const text = await textOf(response)
   if (response.statusCode === 200) return JSON.parse(text) as T
   throw refusal(text, response.statusCode)
 }
@@ -39,9 +37,14 @@ function refusal(text: string, status: number | undefined): AgentError {
 export async function openStream(path: string): Promise<http.IncomingMessage> {
   const response = await open('GET', path)
   if (response.statusCode === 200) return response
+  throw refusal(await textOf(response), response.statusCode)
+}
+
+async function textOf(response: http.IncomingMessage): Promise<string> {
+  response.setEncoding('utf8')
   let text = ''
   for await (const chunk of response) text += String(chunk)
-  throw refusal(text, response.statusCode)
+  return text
 }
 
 function open(method: string, path: string, body?: unknown): Promise<http.IncomingMessage> {

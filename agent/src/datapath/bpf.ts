@@ -161,18 +161,19 @@ export class BpfMap {
   }
 
   update(key: Buffer, value: Buffer): void {
-    if (value.length !== this.valueBytes) throw new RangeError(`map ${this.name}: value of ${value.length} bytes, ${this.valueBytes} expected`)
-    value.copy(scratch.bytes, AREA.value)
-    const result = this.call(COMMAND.update, key, AREA.value)
-    if (result < 0) throw systemError(`updating map ${this.name}`, -result, FULL.includes(-result) ? `it is full (${this.shape.maxEntries} entries)` : undefined)
+    this.write(key, value)
   }
 
   /** Like update, but leaves an entry that is there: false then. */
   insert(key: Buffer, value: Buffer): boolean {
+    return this.write(key, value, NO_EXIST)
+  }
+
+  private write(key: Buffer, value: Buffer, flags = 0): boolean {
     if (value.length !== this.valueBytes) throw new RangeError(`map ${this.name}: value of ${value.length} bytes, ${this.valueBytes} expected`)
     value.copy(scratch.bytes, AREA.value)
-    const result = this.call(COMMAND.update, key, AREA.value, NO_EXIST)
-    if (-result === EEXIST) return false
+    const result = this.call(COMMAND.update, key, AREA.value, flags)
+    if (flags === NO_EXIST && -result === EEXIST) return false
     if (result < 0) throw systemError(`updating map ${this.name}`, -result, FULL.includes(-result) ? `it is full (${this.shape.maxEntries} entries)` : undefined)
     return true
   }

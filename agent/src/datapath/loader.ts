@@ -124,7 +124,7 @@ function tailIndex(program: ElfProgram): number | undefined {
 }
 
 /** The old one's goes in one step with the new one's coming: a program array is emptied when its last pin or descriptor goes. */
-function replacePin(fd: number, file: string): void {
+export function replacePin(fd: number, file: string): void {
   const next = `${file}_next`
   fs.rmSync(next, { force: true })
   pin(fd, next)

@@ -3,11 +3,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { isIPv6, parsePrefix, parsePrefix6 } from './address.ts'
-import { BpfMap, createMap, pin } from './bpf.ts'
+import { BpfMap, createMap } from './bpf.ts'
 import { parseElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
 import { u32Key } from './layouts.ts'
-import { loadElfProgram } from './loader.ts'
+import { loadElfProgram, replacePin } from './loader.ts'
 import { listLinks, requireLink, setXdp, withNetlink, XDP_MODE } from './rtnetlink.ts'
 
 export type PrefilterMode = 'native' | 'generic'
@@ -138,9 +138,4 @@ function readObject(file: string): ElfObject {
     if (cause instanceof DatapathError) throw cause
     throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/prefilter.c as its first comment says`, { cause })
   }
-}
-
-function replacePin(fd: number, file: string): void {
-  fs.rmSync(file, { force: true })
-  pin(fd, file)
 }
