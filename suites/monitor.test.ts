@@ -1,4 +1,4 @@
-import { describe, expect, needs, PORT, test, type Listener, type Pod } from '../fixtures/index.ts'
+import { describe, expect, needs, PORT, test, type AgentOnNode, type Listener, type Pod } from '../fixtures/index.ts'
 
 const slotA = { matchLabels: { slot: 'a' } }
 /** Datagrams to where nobody listens, from one CPU: more events than its ring holds, and none by others. */
@@ -65,20 +65,61 @@ describe('debug messages', needs('agent:agent-events', 'agent:config-cli'), () =
     const { a1, b1, client2 } = pods
     const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
     const listener = await listeners.open(node, ['monitor', '--verbose', '--type', 'debug'])
-    const set = (pod: Pod, value: string) => agent(node).exec(['endpoint', 'config', String(pod.endpoint), `Debug=${value}`])
     for (const [pod, other] of [[a1, b1], [b1, a1]] as const) {
-      await set(pod, 'enable')
-      try {
+      await debugging(agent(node), pod, async () => {
         const before = listener.events().length
         // Of the other one first: what it told would be there before what is waited for.
         for (const from of [other, pod, pod]) await expect(from).toReach(client2)
         await expect.poll(() => sources(listener, before), { timeout: 15_000, interval: 200 }).toContain(pod.endpoint)
         expect(sources(listener, before)).not.toContain(other.endpoint)
-      } finally {
-        await set(pod, 'disable')
-      }
+      })
     }
   })
 })
 
+describe('packets are captured', needs('agent:captures', 'agent:config-cli'), () => {
+  test('as they come to the load-balancer: for the service, by the interface of the pod', needs('agent:services'), async ({ pods: { client1 }, services, nodes, agent, listeners }) => {
+    const node = nodes.find(({ name }) => name === client1.node) ?? expect.fail('no such node')
+    const service = await services.create({ name: 'captured', protocol: 'tcp', port: 80, selector: { app: 'server' } })
+    try {
+      await expect(agent(node)).toListLoadBalancer(service.criteria)
+      const listener = await listeners.open(node, ['monitor', '--type', 'capture'])
+      await debugging(agent(node), client1, async () => {
+        const [attempt] = await client1.attempt(service.ip, { protocol: 'tcp', port: service.port, times: 1, timeoutMs: 10_000 })
+        expect(attempt?.error).toBeUndefined()
+        const packet = expect.objectContaining({ src: client1.ip, dst: service.ip, dstPort: service.port }) as object
+        await expect.poll(() => captures(listener), { timeout: 15_000, interval: 200 }).toContainEqual(expect.objectContaining({ prefix: expect.stringMatching(/^<- load-balancer \S+$/) as string, summary: packet }))
+      })
+      // It says whose they are only by their addresses.
+      expect(captures(listener).filter(({ prefix, summary }) => prefix.startsWith('<- load-balancer') && summary.src !== client1.ip)).toEqual([])
+    } finally {
+      await services.remove(service)
+    }
+  })
+
+  test('as they leave for the proxy, which listens at the port that is told', needs('agent:http-policy'), async ({ pods: { a1, a2, client1 }, policies, nodes, agent, listeners }) => {
+    const node = nodes.find(({ name }) => name === a1.node) ?? expect.fail('no such node')
+    await policies.cilium('read', { endpointSelector: slotA, ingress: [{ toPorts: [{ ports: [{ port: String(PORT), protocol: 'TCP' }], rules: { http: [{ method: 'GET' }] } }] }] }, [a1, a2])
+    const listener = await listeners.open(node, ['monitor', '--type', 'capture'])
+    await debugging(agent(node), a1, async () => {
+      expect(await client1.request(a1.ip, { method: 'PUT', path: '/', host: 'a1', port: PORT })).toMatchObject({ reply: '403 Access denied' })
+      const toProxy = () => captures(listener).flatMap(({ prefix, summary }) => (prefix.startsWith('-> proxy port ') && summary.src === client1.ip ? [`${prefix}: ${summary.dstPort}`] : []))
+      await expect.poll(toProxy, { timeout: 15_000, interval: 200 }).not.toEqual([])
+      expect(toProxy()).toEqual(toProxy().map(() => expect.stringMatching(/^-> proxy port (\d+): \1$/) as string))
+    })
+  })
+})
+
+/** Has an endpoint tell debug messages while a step runs. */
+async function debugging(agent: AgentOnNode, { endpoint }: Pod, step: () => Promise<void>): Promise<void> {
+  const set = (value: string) => agent.exec(['endpoint', 'config', String(endpoint), `Debug=${value}`])
+  await set('enable')
+  try {
+    await step()
+  } finally {
+    await set('disable')
+  }
+}
+
+const captures = (listener: Listener) => listener.events().flatMap((event) => (event.type === 'capture' ? [event] : []))
 const sources = (listener: Listener, from: number): number[] => listener.events().slice(from).flatMap((event) => (event.type === 'debug' && event.source !== undefined ? [event.source] : []))

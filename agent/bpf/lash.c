@@ -577,10 +577,19 @@ __section("tail/3") int to_stack4(struct __sk_buff *skb)
 
 /* ---- to the agent's proxy, and what it answers ---- */
 
+/* The endpoint whose policy has the proxy decide: target's CB_EGRESS tells whether it is the sender's. */
+static __always_inline __u16 redirected_for(struct __sk_buff *skb, __u32 target, const struct endpoint *receiver)
+{
+	if (target & CB_EGRESS)
+		return cb_source(skb);
+	return receiver ? receiver->id : 0;
+}
+
 __section("tail/5") int to_proxy4(struct __sk_buff *skb)
 {
 	const struct config *config = lookup_config();
 	struct packet packet = {};
+	__u16 source;
 	__u32 target = cb_get(skb, CB_TARGET), state = cb_get(skb, CB_STATE), identity = cb_get(skb, CB_SRC_IDENTITY);
 	__u8 dir = target & CB_EGRESS ? METRIC_EGRESS : METRIC_INGRESS;
 	int result = DROP_INVALID;
@@ -588,8 +597,9 @@ __section("tail/5") int to_proxy4(struct __sk_buff *skb)
 	if (config)
 		result = parse(skb, &packet);
 	if (!result) {
-		trace(skb, TRACE_TO_PROXY, cb_source(skb), identity, state & 0xffffff, 0, 0, state >> 24);
-		result = redirect_to_proxy(skb, config, &packet, target, identity, state & 0xffffff);
+		source = redirected_for(skb, target, lookup_endpoint(packet.tuple.daddr));
+		trace(skb, TRACE_TO_PROXY, source, identity, state & 0xffffff, 0, 0, state >> 24);
+		result = redirect_to_proxy(skb, config, source, &packet, target, identity, state & 0xffffff);
 	}
 	return finish(skb, result, dir, state & 0xffffff);
 }

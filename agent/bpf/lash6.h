@@ -599,6 +599,7 @@ __section("tail/18") int to_proxy6(struct __sk_buff *skb)
 	const struct config *config = lookup_config();
 	const struct config6 *config6 = lookup_config6();
 	struct packet6 packet = {};
+	__u16 source;
 	__u32 target = cb_get(skb, CB_TARGET), state = cb_get(skb, CB_STATE), identity = cb_get(skb, CB_SRC_IDENTITY);
 	__u8 dir = target & CB_EGRESS ? METRIC_EGRESS : METRIC_INGRESS;
 	int result = DROP_INVALID;
@@ -606,8 +607,9 @@ __section("tail/18") int to_proxy6(struct __sk_buff *skb)
 	if (config && config6)
 		result = parse6(skb, &packet);
 	if (!result) {
-		trace(skb, TRACE_TO_PROXY, cb_source(skb), identity, state & 0xffffff, 0, 0, state >> 24);
-		result = redirect_to_proxy6(skb, config, config6, &packet, target, identity, state & 0xffffff);
+		source = redirected_for(skb, target, lookup_endpoint6(&packet.tuple.daddr));
+		trace(skb, TRACE_TO_PROXY, source, identity, state & 0xffffff, 0, 0, state >> 24);
+		result = redirect_to_proxy6(skb, config, config6, source, &packet, target, identity, state & 0xffffff);
 	}
 	return finish(skb, result, dir, state & 0xffffff);
 }

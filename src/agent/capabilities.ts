@@ -7,6 +7,7 @@ export const capabilities = {
   identities: 'pods of the same labels have the same identity, on every node, and its command line names the labels',
   monitor: 'it prints an event for what its datapath does with a packet',
   'agent-events': 'its monitor tells of policies and endpoints (`-t agent`), and an endpoint can be had to tell debug messages (`-v -t debug`)',
+  captures: 'its monitor prints packets of an endpoint that debugs as they come to the load-balancer and as they leave for the proxy (`-t capture`)',
   'lost-events': 'its monitor says how many events the rings of the kernel had no room for',
   'network-policy': 'it enforces NetworkPolicy',
   'cilium-network-policy': 'it enforces CiliumNetworkPolicy',

@@ -156,6 +156,7 @@ function handleOf(adapted: Pick<Adapted, 'namespace' | 'selector' | 'container'>
       'policy-status': atLeast(version, '1.12') ? 'nodes write no status of policies since 1.12, unless asked to' : true,
       'drops-fragments': atLeast(version, '1.8') ? 'it passes fragments since 1.8' : true,
       services: true, 'node-port': replaces, 'session-affinity': replaces, 'service-cli': atLeast(version, '1.17') ? 'its command line makes no services since 1.17' : true,
+      captures: 'of what pods send to services its load-balancer captures nothing',
       refusals: 'what its datapath has no room for depends on version and kernel',
       ipv6: atLeast(version, '1.3') ? 'it is off since 1.3, unless asked for' : true,
       'ipv6-services': 'nobody has tried it with this driver',

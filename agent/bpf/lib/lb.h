@@ -143,6 +143,7 @@ load_balance(struct __sk_buff *skb, const struct config *config, __u16 source, s
 	}
 	rev_nat = service->rev_nat_index;
 	debug(skb, config, source, DBG_LB4_LOOKUP_MASTER, key.address, bpf_ntohs(key.dport), 0);
+	debug_capture(skb, config, source, DBG_CAPTURE_FROM_LB, skb->ifindex);
 	error = flow_backend(skb, config, source, packet, &key, service, &backend);
 	if (error)
 		return error;

@@ -142,6 +142,7 @@ load_balance6(struct __sk_buff *skb, const struct config *config, const struct c
 	}
 	rev_nat = service->rev_nat_index;
 	debug(skb, config, source, DBG_LB6_LOOKUP_MASTER, key.address.w[3], bpf_ntohs(key.dport), 0);
+	debug_capture(skb, config, source, DBG_CAPTURE_FROM_LB, skb->ifindex);
 	error = flow_backend6(skb, config, source, packet, &key, service, &backend);
 	if (error)
 		return error;

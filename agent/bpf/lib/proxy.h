@@ -64,7 +64,8 @@ static __always_inline int remember_origin(const struct proxy4_key *key, const s
 
 /* Sends a packet into this host's stack, to the proxy. TC verdict, or a drop reason. target is the port, and CB_EGRESS. */
 static __always_inline int
-redirect_to_proxy(struct __sk_buff *skb, const struct config *config, struct packet *packet, __u32 target, __u32 src_identity, __u32 dst_identity)
+redirect_to_proxy(struct __sk_buff *skb, const struct config *config, __u16 source, struct packet *packet, __u32 target, __u32 src_identity,
+		  __u32 dst_identity)
 {
 	struct ct_key *tuple = &packet->tuple;
 	struct proxy4_key key = { .saddr = tuple->saddr, .daddr = proxy_address(tuple->daddr), .sport = tuple->sport, .dport = target & 0xffff };
@@ -74,6 +75,7 @@ redirect_to_proxy(struct __sk_buff *skb, const struct config *config, struct pac
 	__u8 mac[6];
 	int error;
 
+	debug_capture(skb, config, source, DBG_CAPTURE_PROXY_PRE, bpf_ntohs(key.dport));
 	error = remember_origin(&key, &flow);
 	if (!error)
 		error = rewrite_addr(skb, packet, IPV4_OFF(daddr), tuple->daddr, key.daddr);
@@ -84,6 +86,7 @@ redirect_to_proxy(struct __sk_buff *skb, const struct config *config, struct pac
 	__builtin_memcpy(mac, config->host_mac, 6);
 	if (skb_store_bytes(skb, 0, mac, 6, 0) < 0)
 		return DROP_WRITE_ERROR;
+	debug_capture(skb, config, source, DBG_CAPTURE_PROXY_POST, bpf_ntohs(key.dport));
 	return redirect(config->host_ifindex, BPF_F_INGRESS);
 }
 

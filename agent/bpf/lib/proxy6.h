@@ -46,8 +46,8 @@ static __always_inline int remember_origin6(const struct proxy6_key *key, const 
 
 /* As redirect_to_proxy. */
 static __always_inline int
-redirect_to_proxy6(struct __sk_buff *skb, const struct config *config, const struct config6 *config6, struct packet6 *packet, __u32 target,
-		   __u32 src_identity, __u32 dst_identity)
+redirect_to_proxy6(struct __sk_buff *skb, const struct config *config, const struct config6 *config6, __u16 source, struct packet6 *packet,
+		   __u32 target, __u32 src_identity, __u32 dst_identity)
 {
 	struct ct6_key *tuple = &packet->tuple;
 	struct in6 client = { .w = { config6->prefix[0], config6->prefix[1], config6->prefix[2], proxy_number(PROXY_CLIENTS, &tuple->saddr) } };
@@ -60,6 +60,7 @@ redirect_to_proxy6(struct __sk_buff *skb, const struct config *config, const str
 	__u8 mac[6];
 	int error;
 
+	debug_capture(skb, config, source, DBG_CAPTURE_PROXY_PRE, bpf_ntohs(key.dport));
 	error = remember_origin6(&key, &flow);
 	if (!error)
 		error = rewrite_addr6(skb, packet, IPV6_OFF(saddr), &tuple->saddr, &client);
@@ -72,6 +73,7 @@ redirect_to_proxy6(struct __sk_buff *skb, const struct config *config, const str
 	__builtin_memcpy(mac, config->host_mac, 6);
 	if (skb_store_bytes(skb, 0, mac, 6, 0) < 0)
 		return DROP_WRITE_ERROR;
+	debug_capture(skb, config, source, DBG_CAPTURE_PROXY_POST, bpf_ntohs(key.dport));
 	return redirect(config->host_ifindex, BPF_F_INGRESS);
 }
 
