@@ -128,6 +128,7 @@ describe.skipIf(process.getuid?.() !== 0)('datapath', { timeout: 60_000 }, () =>
     await w.a1.call('upsertService', first)
     await expect(w.a1.call('upsertService', second)).rejects.toThrow('updating map cilium_lb4_services: E2BIG; it is full (65536 entries)')
     expect(await listed(51)).toBeUndefined()
+    await expect(w.a1.call('upsertService', large(53, 656))).rejects.toThrow('service 10.96.1.53:80 has 65600 backends, each counted as often as it weighs; 65535 are possible: give it fewer, or smaller weights')
     await w.a1.call('upsertService', third)
     expect(await listed(52)).toEqual(third)
     for (const { frontend } of [first, third]) await w.a1.call('deleteService', frontend)

@@ -1,4 +1,6 @@
 /** Reads the BPF object clang made: programs with map relocations, map definitions of our own form, license, options. */
+import fs from 'node:fs'
+import path from 'node:path'
 import { DatapathError } from './errors.ts'
 import type { MapShape } from './bpf.ts'
 
@@ -28,6 +30,16 @@ const SHF_EXECINSTR = 4
 const EM_BPF = 247
 const STT_FUNC = 2
 const PSEUDO_MAP_FD = 1
+
+/** The object of a file that clang made from the source of the same name. */
+export function readElf(file: string): ElfObject {
+  try {
+    return parseElf(fs.readFileSync(file), file)
+  } catch (cause) {
+    if (cause instanceof DatapathError) throw cause
+    throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/${path.basename(file, '.o')}.c as its first comment says`, { cause })
+  }
+}
 
 export function parseElf(file: Buffer, name = 'object'): ElfObject {
   if (file.length < 64 || file.readUInt32BE(0) !== 0x7f454c46 || file.readUInt16LE(18) !== EM_BPF)

@@ -4,7 +4,7 @@ import { addressBytes, ipv4Bytes, ipv4Text, ipv6Bytes, ipv6Text, isIPv6, randomM
 import type { BpfMap } from './bpf.ts'
 import { DatapathError } from './errors.ts'
 import { ENDPOINT_FLAG, decodeEndpoint, encodeEndpoint, u32Key, type EndpointValue } from './layouts.ts'
-import { inNetns, openNetns } from './netns.ts'
+import { inNetns, withNetns } from './netns.ts'
 import { addAddress, addressesOf, addVeth, deleteLink, getLink, listLinks, requireLink, routesBy, setFilter, setNeighbour, setRoute, setUp, withNetlink, type Link } from './rtnetlink.ts'
 import { enableIPv6 } from './ipv6.ts'
 import { acceptOwnAddresses, disableIPv6, disableReversePathFilter } from './sysctl.ts'
@@ -79,75 +79,60 @@ export interface LinkSettings { mtu: number; routerIPv4: string; routerIPv6?: st
 
 /** Makes or completes the veth pair of an endpoint and configures both ends. */
 export function connectEndpoint(spec: EndpointSpec, settings: LinkSettings): EndpointLink {
-  const netns = openNetns(spec.netns)
-  try {
-    return withNetlink((netlink) => {
-      const farEnd = (): Link | undefined => inNetns(netns, () => withNetlink((inside) => getLink(inside, spec.containerInterface)))
-      const stale = getLink(netlink, spec.hostInterface)
-      if (stale !== undefined && farEnd() === undefined) deleteLink(netlink, stale.ifindex)
-      if (getLink(netlink, spec.hostInterface) === undefined) {
-        addVeth(netlink, { name: spec.hostInterface, mac: randomMac(), mtu: settings.mtu },
-          { name: spec.containerInterface, mac: randomMac(), mtu: settings.mtu, netns })
+  return withNetns(spec.netns, (netns) => withNetlink((netlink) => {
+    const farEnd = (): Link | undefined => inNetns(netns, () => withNetlink((inside) => getLink(inside, spec.containerInterface)))
+    const stale = getLink(netlink, spec.hostInterface)
+    if (stale !== undefined && farEnd() === undefined) deleteLink(netlink, stale.ifindex)
+    if (getLink(netlink, spec.hostInterface) === undefined) {
+      addVeth(netlink, { name: spec.hostInterface, mac: randomMac(), mtu: settings.mtu },
+        { name: spec.containerInterface, mac: randomMac(), mtu: settings.mtu, netns })
+    }
+    const near = requireLink(netlink, spec.hostInterface)
+    const far = inNetns(netns, () => withNetlink((inside) => {
+      const six = spec.ipv6 !== undefined && settings.routerIPv6 !== undefined ? { address: spec.ipv6, router: settings.routerIPv6 } : undefined
+      if (six === undefined) disableIPv6(spec.containerInterface)
+      const link = requireLink(inside, spec.containerInterface)
+      setUp(inside, requireLink(inside, 'lo'))
+      if (six !== undefined) enableIPv6(inside, link)
+      setUp(inside, link, { mtu: settings.mtu })
+      if (six !== undefined) {
+        addAddress(inside, link, six.address)
+        setRoute(inside, { prefix: `${six.router}/128`, link })
+        setRoute(inside, { prefix: '::/0', link, via: six.router })
+        // Linux asks a router that it knows again from its link-local address, of which pods have none: the entry would fail, and connections with it.
+        setNeighbour(inside, link, six.router, near.mac)
       }
-      const near = requireLink(netlink, spec.hostInterface)
-      const far = inNetns(netns, () => withNetlink((inside) => {
-        const six = spec.ipv6 !== undefined && settings.routerIPv6 !== undefined ? { address: spec.ipv6, router: settings.routerIPv6 } : undefined
-        if (six === undefined) disableIPv6(spec.containerInterface)
-        const link = requireLink(inside, spec.containerInterface)
-        setUp(inside, requireLink(inside, 'lo'))
-        if (six !== undefined) enableIPv6(inside, link)
-        setUp(inside, link, { mtu: settings.mtu })
-        if (six !== undefined) {
-          addAddress(inside, link, six.address)
-          setRoute(inside, { prefix: `${six.router}/128`, link })
-          setRoute(inside, { prefix: '::/0', link, via: six.router })
-          // Linux asks a router that it knows again from its link-local address, of which pods have none: the entry would fail, and connections with it.
-          setNeighbour(inside, link, six.router, near.mac)
-        }
-        addAddress(inside, link, spec.ipv4)
-        setRoute(inside, { prefix: `${settings.routerIPv4}/32`, link })
-        setRoute(inside, { prefix: '0.0.0.0/0', link, via: settings.routerIPv4 })
-        return link
-      }))
-      if (spec.ipv6 === undefined) disableIPv6(near.name)
-      else enableIPv6(netlink, near)
-      disableReversePathFilter(near.name)
-      acceptOwnAddresses(near.name)
-      // Before it is up: nothing may pass unseen. The program drops until the endpoint is in its maps.
-      setFilter(netlink, near.ifindex, 'ingress', settings.program)
-      setUp(netlink, near)
-      return { hostInterface: near.name, ifindex: near.ifindex, mac: far.mac, nodeMac: near.mac }
-    })
-  } finally {
-    fs.closeSync(netns)
-  }
+      addAddress(inside, link, spec.ipv4)
+      setRoute(inside, { prefix: `${settings.routerIPv4}/32`, link })
+      setRoute(inside, { prefix: '0.0.0.0/0', link, via: settings.routerIPv4 })
+      return link
+    }))
+    if (spec.ipv6 === undefined) disableIPv6(near.name)
+    else enableIPv6(netlink, near)
+    disableReversePathFilter(near.name)
+    acceptOwnAddresses(near.name)
+    // Before it is up: nothing may pass unseen. The program drops until the endpoint is in its maps.
+    setFilter(netlink, near.ifindex, 'ingress', settings.program)
+    setUp(netlink, near)
+    return { hostInterface: near.name, ifindex: near.ifindex, mac: far.mac, nodeMac: near.mac }
+  }))
 }
 
 /** Both ends as they are now. Throws when the namespace is gone. */
 export function inspectEndpoint(spec: Pick<EndpointSpec, 'netns' | 'containerInterface' | 'hostInterface'>): InspectedEndpoint {
-  const netns = openNetns(spec.netns)
-  try {
-    const container = inNetns(netns, () => withNetlink((inside) => {
-      const link = getLink(inside, spec.containerInterface)
-      return link && { mac: link.mac, up: link.up, addresses: addressesOf(inside, link), routes: routesBy(inside, link) }
-    }))
-    const host = withNetlink((netlink) => getLink(netlink, spec.hostInterface))
-    return { host: host && { mac: host.mac, up: host.up }, container }
-  } finally {
-    fs.closeSync(netns)
-  }
+  const container = withNetns(spec.netns, (netns) => inNetns(netns, () => withNetlink((inside) => {
+    const link = getLink(inside, spec.containerInterface)
+    return link && { mac: link.mac, up: link.up, addresses: addressesOf(inside, link), routes: routesBy(inside, link) }
+  })))
+  const host = withNetlink((netlink) => getLink(netlink, spec.hostInterface))
+  return { host: host && { mac: host.mac, up: host.up }, container }
 }
 
 /** The MAC of a pair's end in the container; undefined where there is no way to see it. */
 export function farMac({ netns: path, containerInterface }: Partial<Pick<EndpointSpec, 'netns' | 'containerInterface'>>, near: Link): string | undefined {
   if (path === undefined || containerInterface === undefined || !fs.existsSync(path)) return undefined
-  const netns = openNetns(path)
-  try {
-    const far = inNetns(netns, () => withNetlink((inside) => getLink(inside, containerInterface)))
-    return far?.peer === near.ifindex ? far.mac : undefined
-  } finally {
-    fs.closeSync(netns)
-  }
+  const far = withNetns(path, (netns) => inNetns(netns, () => withNetlink((inside) => getLink(inside, containerInterface))))
+  return far?.peer === near.ifindex ? far.mac : undefined
 }
 
 /** Attaches the program to an endpoint's interface, in place of an older one. */

@@ -1,5 +1,4 @@
 /** lash's datapath: the BPF object in agent/bpf, put to work without libbpf, bpftool or iproute2, from Linux 4.9 to the newest. */
-import fs from 'node:fs'
 import { openPinFolder } from './bpffs.ts'
 import type { BpfMap } from './bpf.ts'
 import { prefixLengths } from './cidrs.ts'
@@ -7,8 +6,7 @@ import { sizeConntrack } from './conntracksize.ts'
 import { cpus } from './cpus.ts'
 import { LoadedDatapath } from './datapath.ts'
 import { attachNode, ensureDevices } from './devices.ts'
-import { parseElf, type ElfObject } from './elf.ts'
-import { DatapathError } from './errors.ts'
+import { readElf } from './elf.ts'
 import { encodeConfig, encodeConfig6, u32Key } from './layouts.ts'
 import { carryOver, loadPrograms, openMaps, type OpenMaps, type Replacement } from './loader.ts'
 import { requireFeatures } from './probe.ts'
@@ -21,15 +19,6 @@ export { DatapathError, KernelLacks } from './errors.ts'
 export { decodeEvent, type MonitorMessage } from './events.ts'
 export { uninstallDatapath } from './uninstall.ts'
 export { verifierStats } from './verifier.ts'
-
-function readObject(file: string): ElfObject {
-  try {
-    return parseElf(fs.readFileSync(file), file)
-  } catch (cause) {
-    if (cause instanceof DatapathError) throw cause
-    throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/lash.c as its first comment says`, { cause })
-  }
-}
 
 /**
  * Makes the node's devices and maps, loads the programs and attaches them, to the interfaces of known endpoints too. What an earlier
@@ -44,7 +33,7 @@ function readObject(file: string): ElfObject {
  */
 export async function openDatapath(config: DatapathConfig, options: { stats?: boolean } = {}): Promise<LoadedDatapath> {
   raiseMemlock()
-  const object = readObject(config.objectFile)
+  const object = readElf(config.objectFile)
   requireFeatures(object, config.tunnel)
   enableJIT()
   const folder = openPinFolder(config.bpffs)

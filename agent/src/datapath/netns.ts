@@ -5,8 +5,17 @@ import { errno, setns, unshare } from './system.ts'
 
 const CLONE_NEWNET = 0x40000000
 
-/** Opens a namespace's file; close it with fs.closeSync. */
-export function openNetns(path: string): number {
+/** Opens the namespace of a path for a synchronous stretch. */
+export function withNetns<T>(path: string, run: (netns: number) => T): T {
+  const netns = openNetns(path)
+  try {
+    return run(netns)
+  } finally {
+    fs.closeSync(netns)
+  }
+}
+
+function openNetns(path: string): number {
   try {
     return fs.openSync(path, 'r')
   } catch (cause) {

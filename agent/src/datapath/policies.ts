@@ -12,18 +12,38 @@ function expand(allow: PolicyAllow): PolicyAllow[] {
   return allow.port !== 0 && allow.protocol === 'ANY' ? [{ ...allow, protocol: 'TCP' }, { ...allow, protocol: 'UDP' }] : [allow]
 }
 
+const textOf = (key: Buffer): string => key.toString('latin1')
+
+/** All entries are the agent's: which there are is read once, as a walk through the whole map at every change took most of the time. */
 export class PolicyMap {
   private readonly map: BpfMap
+  /** Keys by endpoint, and by their bytes as latin1. */
+  private index: Map<number, Map<string, Buffer>> | undefined
 
   constructor(map: BpfMap) {
     this.map = map
   }
 
-  private keysOf(endpoint: number, direction?: Direction): Buffer[] {
-    return this.map.keys().filter((bytes) => {
-      const key = decodePolicyKey(bytes)
-      return key.endpoint === endpoint && (direction === undefined || key.egress === (direction === 'egress'))
-    })
+  private keys(endpoint: number): Map<string, Buffer> {
+    if (this.index === undefined) {
+      this.index = new Map()
+      for (const key of this.map.keys()) this.keys(decodePolicyKey(key).endpoint).set(textOf(key), key)
+    }
+    const known = this.index.get(endpoint)
+    if (known !== undefined) return known
+    const none = new Map<string, Buffer>()
+    this.index.set(endpoint, none)
+    return none
+  }
+
+  private update(endpoint: number, key: Buffer, value: Buffer): void {
+    this.map.update(key, value)
+    this.keys(endpoint).set(textOf(key), key)
+  }
+
+  private delete(endpoint: number, key: Buffer): void {
+    this.map.delete(key)
+    this.keys(endpoint).delete(textOf(key))
   }
 
   /**
@@ -31,39 +51,37 @@ export class PolicyMap {
    * with how many don't fit. They are denied.
    */
   replace(endpoint: number, direction: Direction, allows: PolicyAllow[]): void {
-    const wanted = new Map(allows.flatMap(expand).map(({ proxyPort = 0, ...allow }) => [encodePolicyKey({ ...allow, endpoint, egress: direction === 'egress' }), proxyPort] as const))
-    const present = this.keysOf(endpoint, direction)
-    const has = (keys: Buffer[]): ((key: Buffer) => boolean) => {
-      const set = new Set(keys.map((key) => key.toString('latin1')))
-      return (key) => set.has(key.toString('latin1'))
-    }
-    const isPresent = has(present), isWanted = has([...wanted.keys()])
-    const write = (key: Buffer, proxyPort: number): void => {
-      const old = isPresent(key) ? this.map.lookup(key) : undefined
+    const egress = direction === 'egress'
+    const entries = allows.flatMap(expand).map(({ proxyPort = 0, ...allow }) => ({ key: encodePolicyKey({ ...allow, endpoint, egress }), proxyPort }))
+    const wanted = new Map(entries.map((entry) => [textOf(entry.key), entry]))
+    const present = [...this.keys(endpoint)].filter(([, key]) => decodePolicyKey(key).egress === egress)
+    const known = new Set(present.map(([text]) => text))
+    const write = ({ key, proxyPort }: { key: Buffer; proxyPort: number }): void => {
+      const old = known.has(textOf(key)) ? this.map.lookup(key) : undefined
       const value = old === undefined ? { packets: 0, bytes: 0, proxyPort: undefined } : decodePolicyValue(old)
-      if (value.proxyPort !== proxyPort) this.map.update(key, encodePolicyValue({ ...value, proxyPort }))
+      if (value.proxyPort !== proxyPort) this.update(endpoint, key, encodePolicyValue({ ...value, proxyPort }))
     }
-    const refused: Buffer[] = []
-    for (const [key, proxyPort] of wanted) try { write(key, proxyPort) } catch { refused.push(key) }
-    for (const key of present) if (!isWanted(key)) this.map.delete(key)
+    const refused = [...wanted.values()].filter((entry) => { try { write(entry) } catch { return true } return false })
+    for (const [text, key] of present) if (!wanted.has(text)) this.delete(endpoint, key)
     let reason: unknown, denied = 0
-    for (const key of refused) {
-      try { write(key, wanted.get(key)!) } catch (error) {
+    for (const entry of refused) {
+      try { write(entry) } catch (error) {
         reason = error
         denied++
         // What may not pass by the proxy must not pass without it.
-        this.map.delete(key)
+        this.delete(endpoint, entry.key)
       }
     }
     if (denied > 0) throw new DatapathError(`${denied} of the ${wanted.size} entries of its ${direction} policy don't fit, and are denied (${messageOf(reason)}): have policies name fewer peers or ports, or fewer pods on this node`, { cause: reason })
   }
 
   deleteEndpoint(endpoint: number): void {
-    for (const key of this.keysOf(endpoint)) this.map.delete(key)
+    for (const key of [...this.keys(endpoint).values()]) this.delete(endpoint, key)
+    this.index?.delete(endpoint)
   }
 
   list(endpoint: number): ReturnType<Datapath['listPolicy']> {
-    return this.keysOf(endpoint).flatMap((bytes) => {
+    return [...this.keys(endpoint).values()].flatMap((bytes) => {
       const value = this.map.lookup(bytes)
       const { identity, port, protocol, egress } = decodePolicyKey(bytes)
       return value === undefined ? [] : [{ direction: egress ? 'egress' as const : 'ingress' as const, identity, port, protocol, ...decodePolicyValue(value) }]

@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { isIPv6, parsePrefix, parsePrefix6 } from './address.ts'
 import { BpfMap, createMap } from './bpf.ts'
-import { parseElf, type ElfObject } from './elf.ts'
+import { readElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
 import { u32Key } from './layouts.ts'
 import { loadElfProgram, replacePin } from './loader.ts'
@@ -55,7 +55,7 @@ export class PrefilterProgram {
 
   /** New tries, filled before the program is attached in the place of an earlier agent's: tries can't be listed before 4.16. */
   private attach(prefixes: readonly string[]): void {
-    const object = readObject(this.config.objectFile)
+    const object = readElf(this.config.objectFile)
     const open: number[] = []
     try {
       const made = TRIES.map((name) => { const trie = this.makeTrie(object, name); open.push(trie.fd); return [name, trie] as const })
@@ -129,13 +129,4 @@ function detachXdp(device: string): void {
     const { ifindex } = requireLink(netlink, device)
     for (const mode of [XDP_MODE.native, XDP_MODE.generic]) setXdp(netlink, ifindex, -1, mode)
   })
-}
-
-function readObject(file: string): ElfObject {
-  try {
-    return parseElf(fs.readFileSync(file), file)
-  } catch (cause) {
-    if (cause instanceof DatapathError) throw cause
-    throw new DatapathError(`reading the BPF object ${file}; compile agent/bpf/prefilter.c as its first comment says`, { cause })
-  }
 }

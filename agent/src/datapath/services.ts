@@ -10,6 +10,9 @@ import {
 import { monotonicSeconds } from './conntrack.ts'
 import type { Backend, ServiceSpec } from './types.ts'
 
+/** A service's count has 16 bits. */
+const MAX_SLOTS = 65535
+
 /** A backend's slots: as many as it weighs. Spread round, so that the first few are not all of one. */
 function slots(backends: Backend[]): Backend[] {
   const most = hasFault('weights-ignored') ? 1 : Math.max(1, ...backends.map(({ weight = 1 }) => weight))
@@ -61,9 +64,11 @@ class FamilyServices {
 
   /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. Of a new one that doesn't fit nothing stays. */
   upsert(service: ServiceSpec): void {
-    const old = this.slot(service.frontend, 0)
+    const { frontend, backends } = service, count = slots(backends).length
+    if (count > MAX_SLOTS) throw new DatapathError(`service ${hostPort(frontend.ip, frontend.port)} has ${count} backends, each counted as often as it weighs; ${MAX_SLOTS} are possible: give it fewer, or smaller weights`)
+    const old = this.slot(frontend, 0)
     try { this.write(service, old) } catch (error) {
-      if (old === undefined) this.erase(service.frontend, service.id, slots(service.backends))
+      if (old === undefined) this.erase(frontend, service.id, slots(backends))
       throw error
     }
   }

@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import { createMap } from './bpf.ts'
-import { parseElf, type ElfObject } from './elf.ts'
+import { readElf, type ElfObject } from './elf.ts'
 import { DatapathError } from './errors.ts'
 import { cpus } from './cpus.ts'
 import { loadElfProgram, shapeFor, type ProgramInfo } from './loader.ts'
@@ -14,7 +14,7 @@ import { raiseMemlock } from './system.ts'
  */
 export function verifierStats(objectFiles: readonly string[]): ProgramInfo[] {
   raiseMemlock()
-  return objectFiles.flatMap((file) => statsOf(parseElf(fs.readFileSync(file), file)))
+  return objectFiles.flatMap((file) => statsOf(readElf(file)))
 }
 
 function statsOf(object: ElfObject): ProgramInfo[] {
