@@ -73,8 +73,10 @@ describe.skipIf(!controlPlaneAvailable())('two agents in a cluster', { timeout: 
       expect(two.kernel.ipcache.get(b1)).toEqual({ identity: idb1, node: '192.168.77.11' })
       expect(two.kernel.ipcache.get(sixOf(b1))).toEqual({ identity: idb1, node: '192.168.77.11' })
     })
-    const cep = await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')
-    expect(cep.status).toMatchObject({ id: endpointAt(one, a1).id, state: 'ready', identity: { id: ida1, labels: ['k8s:app=a', 'k8s:io.kubernetes.pod.namespace=default'] }, networking: { addressing: [{ ipv4: a1, ipv6: sixOf(a1) }], node: '192.168.77.11' } })
+    await eventually(async () => {
+      const { status } = await kube.get<CiliumEndpoint>('/apis/cilium.io/v2/namespaces/default/ciliumendpoints/a1')
+      expect(status).toMatchObject({ id: endpointAt(one, a1).id, state: 'ready', identity: { id: ida1, labels: ['k8s:app=a', 'k8s:io.kubernetes.pod.namespace=default'] }, networking: { addressing: [{ ipv4: a1, ipv6: sixOf(a1) }], node: '192.168.77.11' } })
+    })
   })
 
   it('answer a repeated ADD alike, and a DEL of what is not there', async () => {

@@ -1,20 +1,15 @@
-import { readFileSync } from 'node:fs'
-import http2 from 'node:http2'
+import { readFile } from 'node:fs/promises'
+import { HttpMethod, KubeConfig, RequestContext, Watch } from '@kubernetes/client-node'
+import { Agent, fetch } from 'undici'
 import { messageOf } from '../log.ts'
 
-/**
- * A thin Kubernetes client: lists, watches and writes over one HTTP/2 connection. @kubernetes/client-node bundles to megabytes and opens
- * a TLS connection a watch; under emulation each handshake costs tens of milliseconds and each megabyte of JavaScript a tenth of a second
- * (measured: see docs in agent/build.ts).
- */
-export interface KubeConfig {
+export interface KubeOptions {
   /** https://host:port */
   server: string
+  /** PEM. */
   ca: string
-  /** Path of a bearer token; read anew for every connection, since kubelet rotates it. */
-  tokenFile?: string
-  cert?: string
-  key?: string
+  /** Path of a bearer token; read anew for every request, since kubelet rotates it. */
+  tokenFile: string
 }
 
 /** A refusal by the API server, or no answer from it (status 0). */
@@ -28,34 +23,58 @@ export class KubeError extends Error {
   }
 }
 
-/**
- * What may be on its way to us. An API server drops a watch whose events wait for more than 50 ms, and up to 1.20 does not say so for services: with the 64 KiB that HTTP/2 begins with,
- * 40 objects that change at once are enough on an emulated node.
- */
-const windowBytes = { stream: 8 << 20, connection: 32 << 20 } as const
+/** Until a request is given up. */
+const answerMs = 30_000
+/** A server says each minute how far a watch is (bookmarks); one that does not has lost it. */
+const silenceMs = 100_000
+/** The library's configuration makes a connection for every request, and has one token for all configurations of a process; this one has its own of both. */
+class SharedConnection extends KubeConfig {
+  readonly dispatcher: Agent
+  readonly #tokenFile: string
 
-export interface RequestOptions { query?: Record<string, string>; body?: unknown; contentType?: string; timeoutMs?: number }
+  constructor({ server, ca, tokenFile }: KubeOptions) {
+    super()
+    this.loadFromClusterAndUser({ name: 'cluster', server, skipTLSVerify: false }, { name: 'lash' })
+    this.#tokenFile = tokenFile
+    // Not by HTTP/2: its windows are of one size for all (docs/decisions.md).
+    this.dispatcher = new Agent({ connect: { ca, keepAlive: true, keepAliveInitialDelay: 15_000 }, allowH2: false, keepAliveTimeout: 60_000, headersTimeout: answerMs, bodyTimeout: silenceMs })
+  }
 
+  override async applySecurityAuthentication(context: RequestContext): Promise<void> {
+    context.setHeaderParam('Authorization', `Bearer ${(await readFile(this.#tokenFile, 'utf8')).trim()}`)
+    context.setHeaderParam('User-Agent', 'lash')
+    context.setDispatcher(this.dispatcher)
+  }
+}
+
+interface RequestOptions { query?: Record<string, string>; body?: unknown; contentType?: string }
+export interface WatchEvent<T> { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string } }
+
+/** Objects by the paths of the API. */
 export class KubeClient {
-  readonly #config: KubeConfig
-  #session: http2.ClientHttp2Session | undefined
-  #closed = false
-  constructor(config: KubeConfig) { this.#config = config }
+  readonly server: string
+  readonly #config: SharedConnection
+  readonly #watches: Watch
 
-  get server(): string { return this.#config.server }
+  constructor(options: KubeOptions) {
+    this.server = options.server
+    this.#config = new SharedConnection(options)
+    // Its own 30 s are less than a minute.
+    this.#watches = Object.assign(new Watch(this.#config), { requestTimeoutMs: silenceMs })
+  }
 
-  get<T>(path: string, query?: Record<string, string>): Promise<T> { return this.request<T>('GET', path, query === undefined ? {} : { query }) }
-  create<T>(path: string, body: unknown): Promise<T> { return this.request<T>('POST', path, { body }) }
-  replace<T>(path: string, body: unknown): Promise<T> { return this.request<T>('PUT', path, { body }) }
-  mergePatch<T>(path: string, body: unknown): Promise<T> { return this.request<T>('PATCH', path, { body, contentType: 'application/merge-patch+json' }) }
+  get<T>(path: string, query?: Record<string, string>): Promise<T> { return this.#request<T>(HttpMethod.GET, path, query === undefined ? {} : { query }) }
+  create<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.POST, path, { body }) }
+  replace<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.PUT, path, { body }) }
+  mergePatch<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.PATCH, path, { body, contentType: 'application/merge-patch+json' }) }
   async delete(path: string): Promise<void> {
-    await this.request('DELETE', path).catch((error: unknown) => { if (!isStatus(error, 404)) throw error })
+    await this.#request(HttpMethod.DELETE, path).catch((error: unknown) => { if (!isStatus(error, 404)) throw error })
   }
 
   /** Deletes an object only if it is still of that version; false when it is not, or is gone. */
   async deleteVersion(path: string, resourceVersion: string): Promise<boolean> {
     try {
-      await this.request('DELETE', path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { resourceVersion } } })
+      await this.#request(HttpMethod.DELETE, path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { resourceVersion } } })
       return true
     } catch (error) {
       if (isStatus(error, 404) || isStatus(error, 409)) return false
@@ -63,94 +82,61 @@ export class KubeClient {
     }
   }
 
-  async request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    const { timeoutMs = 30_000 } = options
-    const what = `${method} ${path}`
-    const stream = this.#open(method, path, options)
-    stream.setTimeout(timeoutMs, () => stream.destroy(new Error(`no answer from ${this.server} in ${timeoutMs} ms`)))
-    const { status, text } = await readAll(stream).catch((error: unknown) => { throw new KubeError(what, 0, 'Unreachable', messageOf(error), { cause: error }) })
-    const body = parseBody(text)
-    if (status >= 400) throw new KubeError(what, status, body.reason ?? String(status), body.message ?? text.trim())
-    return body as T
-  }
-
-  /** Streams a watch's lines until the server ends it, it falls silent, or `signal` fires. Throws as `request` does. */
-  async watch(path: string, query: Record<string, string>, onLine: (line: string) => void, options: { signal: AbortSignal; silenceMs: number; onOpen: () => void }): Promise<void> {
-    const stream = this.#open('GET', path, { query })
-    const abort = () => stream.close(http2.constants.NGHTTP2_CANCEL)
-    options.signal.addEventListener('abort', abort, { once: true })
-    stream.setTimeout(options.silenceMs, () => stream.destroy(new Error(`watch is silent for ${options.silenceMs} ms`)))
-    let status = 0
-    let rest = ''
-    try {
-      stream.on('response', (headers) => {
-        status = Number(headers[':status'])
-        if (status === 200) options.onOpen()
-      })
-      stream.setEncoding('utf8')
-      for await (const chunk of stream) {
-        const lines = (rest + String(chunk)).split('\n')
-        rest = lines.pop() ?? ''
-        if (status === 200) for (const line of lines) if (line !== '') onLine(line)
-      }
-    } catch (error) {
-      if (!options.signal.aborted) throw new KubeError(`WATCH ${path}`, 0, 'Unreachable', messageOf(error), { cause: error })
-    } finally {
-      options.signal.removeEventListener('abort', abort)
+  /**
+   * Streams a watch's events until the server ends it, it falls silent, `onEvent` throws, or `signal` fires; throws what it ended by, but for the server's own end and the signal. `onOpen` is
+   * called when the server has accepted it.
+   */
+  async watch<T>(path: string, query: Record<string, string>, onEvent: (event: WatchEvent<T>) => void, { signal, onOpen }: { signal: AbortSignal; onOpen: () => void }): Promise<void> {
+    const ended = Promise.withResolvers<unknown>()
+    const callback = (type: string, object: unknown): void => {
+      // The library takes what a callback throws for bad JSON.
+      try { onEvent({ type, object } as WatchEvent<T>) } catch (error) { ended.resolve(error) }
     }
-    if (status >= 400) throw new KubeError(`WATCH ${path}`, status, parseBody(rest).reason ?? String(status), parseBody(rest).message ?? rest.trim())
+    const stop = (): void => ended.resolve(undefined)
+    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    void this.#watches.watch(path, query, callback, (error: unknown) => ended.resolve(error)).then((request) => {
+      // One that has failed is aborted already.
+      if (!request.signal.aborted) onOpen()
+      void ended.promise.then(() => request.abort())
+    }, (error: unknown) => ended.resolve(error))
+    const error = await ended.promise
+    signal.removeEventListener('abort', stop)
+    if (error === undefined || error === null || signal.aborted) return
+    if (error instanceof KubeError) throw error
+    const status = statusOf(error)
+    throw new KubeError(`WATCH ${path}`, status, status === 0 ? 'Unreachable' : String(status), reasonOf(error), { cause: error })
   }
 
   close(): void {
-    this.#closed = true
-    this.#session?.destroy()
+    void this.#config.dispatcher.destroy()
   }
 
-  #open(method: string, path: string, { query, body, contentType = 'application/json' }: RequestOptions): http2.ClientHttp2Stream {
-    const token = this.#config.tokenFile === undefined ? undefined : readFileSync(this.#config.tokenFile, 'utf8').trim()
-    const search = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`
-    const stream = this.#connection().request({
-      ':method': method, ':path': path + search, accept: 'application/json', 'user-agent': 'lash',
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }), ...(body === undefined ? {} : { 'content-type': contentType }),
-      // Node takes it that DELETE has no body.
-    }, { endStream: body === undefined })
-    stream.end(body === undefined ? undefined : JSON.stringify(body))
-    return stream
+  async #request<T>(method: HttpMethod, path: string, { query, body, contentType = 'application/json' }: RequestOptions = {}): Promise<T> {
+    const what = `${method} ${path}`
+    const context = new RequestContext(`${this.server}${path}${query === undefined ? '' : `?${new URLSearchParams(query).toString()}`}`, method)
+    if (body !== undefined) context.setHeaderParam('Content-Type', contentType)
+    const { status, text } = await this.#answer(context, body).catch((error: unknown) => { throw new KubeError(what, 0, 'Unreachable', reasonOf(error), { cause: error }) })
+    const answer = parseBody(text)
+    if (status >= 400) throw new KubeError(what, status, answer.reason ?? String(status), answer.message ?? text.trim())
+    return answer as T
   }
 
-  #connection(): http2.ClientHttp2Session {
-    if (this.#closed) throw new KubeError('connect', 0, 'Closed', 'the client is closed')
-    const usable = this.#session !== undefined && !this.#session.closed && !this.#session.destroyed
-    if (usable) return this.#session!
-    const { server, ca, cert, key } = this.#config
-    const session = http2.connect(server, { ca, settings: { initialWindowSize: windowBytes.stream }, ...(cert === undefined ? {} : { cert }), ...(key === undefined ? {} : { key }) })
-    session.once('connect', () => session.setLocalWindowSize(windowBytes.connection))
-    // Requests report the failure; without a listener it would be thrown.
-    session.on('error', () => undefined)
-    session.on('goaway', () => session.close())
-    const alive = setInterval(() => pingOrDestroy(session), 15_000)
-    session.on('close', () => clearInterval(alive))
-    this.#session = session
-    return session
+  async #answer(context: RequestContext, body: unknown): Promise<{ status: number; text: string }> {
+    await this.#config.applySecurityAuthentication(context)
+    const response = await fetch(context.getUrl(), {
+      method: context.getHttpMethod(), headers: context.getHeaders(), dispatcher: this.#config.dispatcher, signal: AbortSignal.timeout(answerMs), ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    return { status: response.status, text: await response.text() }
   }
 }
 
-/** A node cut off from the API server gets no reset: only an unanswered ping tells. */
-function pingOrDestroy(session: http2.ClientHttp2Session): void {
-  if (session.destroyed || session.connecting) return
-  const deadline = setTimeout(() => session.destroy(new Error('API server does not answer pings')), 10_000)
-  if (!session.ping(() => clearTimeout(deadline))) clearTimeout(deadline)
+/** `fetch failed` has why in its cause. */
+function reasonOf(error: unknown): string {
+  return error instanceof TypeError && error.cause !== undefined ? messageOf(error.cause) : messageOf(error)
 }
 
-async function readAll(stream: http2.ClientHttp2Stream): Promise<{ status: number; text: string }> {
-  let status = 0
-  stream.on('response', (headers) => { status = Number(headers[':status']) })
-  stream.setEncoding('utf8')
-  let text = ''
-  for await (const chunk of stream) text += String(chunk)
-  if (status === 0) throw new Error('connection closed before an answer')
-  return { status, text }
-}
+const statusOf = (error: unknown): number => (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 0)
 
 function parseBody(text: string): { reason?: string; message?: string } {
   try { return JSON.parse(text) as { reason?: string; message?: string } } catch { return {} }

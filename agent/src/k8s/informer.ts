@@ -5,11 +5,8 @@ import type { KubeList, KubeObject } from './types.ts'
 
 /** `older` is asked where the server has no `path`; one that has neither has none of these objects. */
 export interface Source { path: string; older?: string; fieldSelector?: string }
-interface WatchEvent<T> { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string } }
 
 const watchSeconds = 290
-/** A server says each minute how far a watch is (bookmarks); one that does not has lost it. */
-const silenceMs = 100_000
 const backoff = { first: 200, most: 10_000 }
 /** Until a server is asked again for what it doesn't have. */
 const absentMs = 60_000
@@ -98,15 +95,14 @@ export class Informer<T extends KubeObject> {
   /** Returns the version to go on from when the server ends the watch, as it does every few minutes. */
   async #watch(client: KubeClient, path: string, from: string, onOpen: () => void): Promise<string | undefined> {
     let version: string | undefined = from
-    const query = { ...this.#selector(), watch: '1', allowWatchBookmarks: 'true', resourceVersion: from, timeoutSeconds: String(watchSeconds) }
-    await client.watch(path, query, (line) => {
-      const event = JSON.parse(line) as WatchEvent<T>
+    const query = { ...this.#selector(), allowWatchBookmarks: 'true', resourceVersion: from, timeoutSeconds: String(watchSeconds) }
+    await client.watch<T>(path, query, (event) => {
       if (event.type === 'ERROR') throw new KubeError(`WATCH ${path}`, event.object.code ?? 500, 'Watch', event.object.message ?? 'watch failed')
       version = event.object.metadata.resourceVersion
       if (event.type === 'BOOKMARK') return
       const changed = event.type === 'DELETED' ? this.#items.delete(keyOf(event.object)) : this.#put(event.object)
       if (changed) this.#notify()
-    }, { signal: this.#stop.signal, silenceMs, onOpen }).catch((error: unknown) => { throw unwrap(error) })
+    }, { signal: this.#stop.signal, onOpen })
     return version
   }
 
@@ -124,9 +120,4 @@ export class Informer<T extends KubeObject> {
   #notify(): void {
     for (const listener of this.#listeners) listener()
   }
-}
-
-/** An ERROR event surfaces through the stream; the error it carries is the one that matters. */
-function unwrap(error: unknown): unknown {
-  return error instanceof KubeError && error.cause instanceof KubeError ? error.cause : error
 }

@@ -110,7 +110,7 @@ describe.skipIf(!etcdAvailable())('agents that share an etcd', { timeout: 60_000
 
   it('collect none that a node takes between the look and the deletion', async () => {
     await one!.etcd.store.put(idKey(777), encodeLabels(app('a')))
-    await eventually(() => expect(two!.state.identities().has(777)).toBe(true))
+    for (const { state } of [one!, two!]) await eventually(() => expect(state.identities().has(777)).toBe(true))
     expect(await two!.state.collect()).toBe(0)
     // Unseen by the second node: its copy does not follow any more.
     two!.etcd.mirror.stop()
