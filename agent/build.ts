@@ -49,8 +49,7 @@ export async function buildAgent({ outDir, fault }: { outDir: string; fault?: st
 /**
  * Two bundles, and one of etcd's client beside them: the command line is started often and must not read the daemon's code. CommonJS, since Node's ES module loader doubles what a
  * short program costs: `cilium status` without an agent takes 63 ms of CPU so, 116 ms as .mjs; Node alone takes 36 (host, Node 24.21).
- * The Kubernetes client is our own (src/k8s): @kubernetes/client-node 2.0.1 bundles to 2.2 MB and takes 0.9 s to load where the whole
- * daemon with ours, of 0.17 MB, takes 0.1 s. etcd3 1.1.2 with its gRPC is 0.72 MB and takes 0.2 s of CPU: it is loaded only where a kvstore is used.
+ * etcd3 1.1.2 with its gRPC is 0.72 MB and takes 0.2 s of CPU: it is loaded only where a kvstore is used.
  */
 async function bundle(rootfs: string, version: string, fault: string): Promise<void> {
   const outdir = join(rootfs, 'opt/lash')
