@@ -65,7 +65,6 @@ export class KubeClient {
 
   get<T>(path: string, query?: Record<string, string>): Promise<T> { return this.#request<T>(HttpMethod.GET, path, query === undefined ? {} : { query }) }
   create<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.POST, path, { body }) }
-  replace<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.PUT, path, { body }) }
   mergePatch<T>(path: string, body: unknown): Promise<T> { return this.#request<T>(HttpMethod.PATCH, path, { body, contentType: 'application/merge-patch+json' }) }
   async delete(path: string): Promise<void> {
     await this.#request(HttpMethod.DELETE, path).catch((error: unknown) => { if (!isStatus(error, 404)) throw error })
