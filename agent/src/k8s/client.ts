@@ -87,18 +87,22 @@ export class KubeClient {
    */
   async watch<T>(path: string, query: Record<string, string>, onEvent: (event: WatchEvent<T>) => void, { signal, onOpen }: { signal: AbortSignal; onOpen: () => void }): Promise<void> {
     const ended = Promise.withResolvers<unknown>()
+    let over = false
+    const end = (error?: unknown): void => { over = true; ended.resolve(error) }
     const callback = (type: string, object: unknown): void => {
+      // Lines that were read already come after the end too.
+      if (over) return
       // The library takes what a callback throws for bad JSON.
-      try { onEvent({ type, object } as WatchEvent<T>) } catch (error) { ended.resolve(error) }
+      try { onEvent({ type, object } as WatchEvent<T>) } catch (error) { end(error) }
     }
-    const stop = (): void => ended.resolve(undefined)
+    const stop = (): void => end()
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
-    void this.#watches.watch(path, query, callback, (error: unknown) => ended.resolve(error)).then((request) => {
+    void this.#watches.watch(path, query, callback, end).then((request) => {
       // One that has failed is aborted already.
       if (!request.signal.aborted) onOpen()
       void ended.promise.then(() => request.abort())
-    }, (error: unknown) => ended.resolve(error))
+    }, end)
     const error = await ended.promise
     signal.removeEventListener('abort', stop)
     if (error === undefined || error === null || signal.aborted) return
