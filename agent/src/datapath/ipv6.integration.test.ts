@@ -48,7 +48,8 @@ describe.skipIf(!isRoot)('IPv6', { timeout: 60_000 }, () => {
     expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 11, dstId: 11, srcIdentity: 1010, dstIdentity: 1011, state: TRACE_STATE.new, ifindex: w.near.link.ifindex }, seen)).toBeDefined()
     expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 10, srcIdentity: 1011, dstIdentity: 1010, state: TRACE_STATE.reply }, seen)).toBeDefined()
     expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, source: 11, state: TRACE_STATE.established }, seen)).toBeDefined()
-    expect(w.a1.events.slice(seen).filter(({ type }) => type === 'drop')).toEqual([])
+    // Pods tell their multicast groups when they like, and nobody hears that.
+    expect(w.a1.events.slice(seen).filter((event) => event.type === 'drop' && !String('packet' in event ? event.packet : '').startsWith('3333'))).toEqual([])
   })
 
   test('a pod knows its router for good: it could not ask again', () => {

@@ -66,7 +66,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests', { timeout: 120_000 }, () =
       expect(await ask(w.client.netns, w.near.ip, 'POST', post)).toEqual({ reply: `200 near POST ${post} ${w.near.ip}:${WEB} 100000 from ${w.n1.config.routerIPv4}` })
       expect(await ask(w.client.netns, w.near.ip, 'PUT', put)).toEqual(DENIED)
       expect(await ask(w.client.netns, w.near.ip, 'GET', post)).toEqual(DENIED)
-      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 10, srcIdentity: CLIENT, dstIdentity: 1011 }, seen)).toBeDefined()
+      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 11, srcIdentity: CLIENT, dstIdentity: 1011 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, source: 11, srcIdentity: 1011 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 11, srcIdentity: CLIENT }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'l7', verdict: 'Denied' }, seen)).toMatchObject({

@@ -50,7 +50,7 @@ describe.skipIf(process.getuid?.() !== 0)('requests by IPv6', { timeout: 120_000
       const seen = w.a1.events.length
       expect(await ask(w.client.netns, w.near.ip6, 'POST', post)).toEqual({ reply: `200 near POST ${post} [${w.near.ip6}]:${WEB} 100000 from ${w.n1.config.ipv6!.router}` })
       expect(await ask(w.client.netns, w.near.ip6, 'PUT', put)).toEqual(DENIED)
-      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 10, srcIdentity: 1010, dstIdentity: 1011 }, seen)).toBeDefined()
+      expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toProxy, source: 11, srcIdentity: 1010, dstIdentity: 1011 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.fromProxy, source: 11, srcIdentity: 1011 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'trace', point: TRACE_POINT.toEndpoint, dstId: 11, srcIdentity: 1010 }, seen)).toBeDefined()
       expect(await w.a1.event({ type: 'l7', verdict: 'Denied' }, seen)).toMatchObject({
