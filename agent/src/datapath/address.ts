@@ -66,3 +66,6 @@ export function parsePrefix(text: string): Prefix {
   mask.writeUInt32BE(bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0)
   return { address: Buffer.from(ipv4Bytes(address).map((byte, i) => byte & mask.readUInt8(i))), bits, mask }
 }
+
+/** A prefix of either family. */
+export const parseAnyPrefix = (text: string): Prefix => (isIPv6(text) ? parsePrefix6(text) : parsePrefix(text))

@@ -1,5 +1,5 @@
 /** Identities of prefixes outside the cluster: cilium_cidr and cilium_cidr6, and the lengths in use, which the programs are told. */
-import { ipv4Text, ipv6Text, isIPv6, parsePrefix, parsePrefix6 } from './address.ts'
+import { ipv4Text, ipv6Text, isIPv6, parseAnyPrefix, parsePrefix6 } from './address.ts'
 import type { BpfMap } from './bpf.ts'
 import { DatapathError } from './errors.ts'
 import { u32Key } from './layouts.ts'
@@ -70,7 +70,7 @@ export class CIDRMap {
 
   private at(prefix: string): { map: BpfMap; key: Buffer; bits: number; counts: Map<number, number> } {
     const six = isIPv6(prefix)
-    const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)
+    const { address, bits } = parseAnyPrefix(prefix)
     return { map: six ? this.maps.prefixes6 : this.maps.prefixes, key: Buffer.concat([address, u32Key(bits)]), bits, counts: this.lengths()[six ? 6 : 4] }
   }
 

@@ -54,10 +54,9 @@ export class PolicyMap {
     const egress = direction === 'egress'
     const entries = allows.flatMap(expand).map(({ proxyPort = 0, ...allow }) => ({ key: encodePolicyKey({ ...allow, endpoint, egress }), proxyPort }))
     const wanted = new Map(entries.map((entry) => [textOf(entry.key), entry]))
-    const present = [...this.keys(endpoint)].filter(([, key]) => decodePolicyKey(key).egress === egress)
-    const known = new Set(present.map(([text]) => text))
+    const present = new Map([...this.keys(endpoint)].filter(([, key]) => decodePolicyKey(key).egress === egress))
     const write = ({ key, proxyPort }: { key: Buffer; proxyPort: number }): void => {
-      const old = known.has(textOf(key)) ? this.map.lookup(key) : undefined
+      const old = present.has(textOf(key)) ? this.map.lookup(key) : undefined
       const value = old === undefined ? { packets: 0, bytes: 0, proxyPort: undefined } : decodePolicyValue(old)
       if (value.proxyPort !== proxyPort) this.update(endpoint, key, encodePolicyValue({ ...value, proxyPort }))
     }

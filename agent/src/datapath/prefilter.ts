@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { isIPv6, parsePrefix, parsePrefix6 } from './address.ts'
+import { isIPv6, parseAnyPrefix } from './address.ts'
 import { BpfMap, createMap } from './bpf.ts'
 import { readElf, type ElfObject } from './elf.ts'
 import { DatapathError, errnoName, missingLine } from './errors.ts'
@@ -23,7 +23,7 @@ const TRIES = ['cilium_cidr_v4_dyn', 'cilium_cidr_v6_dyn'] as const
 type Tries = Readonly<Record<typeof TRIES[number], BpfMap>>
 
 const trieOf = (tries: Tries, prefix: string): BpfMap => tries[isIPv6(prefix) ? 'cilium_cidr_v6_dyn' : 'cilium_cidr_v4_dyn']
-const keyOf = (prefix: string): Buffer => { const { address, bits } = isIPv6(prefix) ? parsePrefix6(prefix) : parsePrefix(prefix); return Buffer.concat([u32Key(bits), address]) }
+const keyOf = (prefix: string): Buffer => { const { address, bits } = parseAnyPrefix(prefix); return Buffer.concat([u32Key(bits), address]) }
 
 /** Attached only while there is something to deny: XDP costs every packet. */
 export class PrefilterProgram {

@@ -1,6 +1,6 @@
 /** Interfaces, addresses, routes and tc filters by rtnetlink. Each function is one request; errors name it. */
 import os from 'node:os'
-import { addressBytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parsePrefix, parsePrefix6 } from './address.ts'
+import { addressBytes, ipv4Text, ipv6Text, isIPv6, macBytes, macText, parseAnyPrefix } from './address.ts'
 import { DatapathError, systemError } from './errors.ts'
 import { Netlink, NLM_F, decodeAttributes, encodeAttributes, text, u32, u8, type Attribute, type Refusal, type Reply } from './netlink.ts'
 import type { TunnelKind } from './types.ts'
@@ -207,7 +207,7 @@ function routeMessage({ prefix, link, via, source, local = false }: Route): { he
   const TABLE_LOCAL = 255, PROTOCOL_STATIC = 4, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_UNIVERSE = 0, LOCAL = 2
   const six = isIPv6(prefix)
   const scope = local ? SCOPE_HOST : via === undefined && !six ? SCOPE_LINK : SCOPE_UNIVERSE
-  const { address, bits } = six ? parsePrefix6(prefix) : parsePrefix(prefix)
+  const { address, bits } = parseAnyPrefix(prefix)
   return {
     header: Buffer.from([six ? AF_INET6 : AF_INET, bits, 0, 0, local ? TABLE_LOCAL : TABLE_MAIN, PROTOCOL_STATIC, scope, local ? LOCAL : UNICAST, 0, 0, 0, 0]),
     attributes: [

@@ -64,17 +64,17 @@ class FamilyServices {
 
   /** In an order that leaves no packet without a backend: what is referred to first, the count, then what is no longer referred to. Of a new one that doesn't fit nothing stays. */
   upsert(service: ServiceSpec): void {
-    const { frontend, backends } = service, count = slots(backends).length
-    if (count > MAX_SLOTS) throw new DatapathError(`service ${hostPort(frontend.ip, frontend.port)} has ${count} backends, each counted as often as it weighs; ${MAX_SLOTS} are possible: give it fewer, or smaller weights`)
+    const { frontend, id } = service, backends = slots(service.backends)
+    if (backends.length > MAX_SLOTS) throw new DatapathError(`service ${hostPort(frontend.ip, frontend.port)} has ${backends.length} backends, each counted as often as it weighs; ${MAX_SLOTS} are possible: give it fewer, or smaller weights`)
     const old = this.slot(frontend, 0)
-    try { this.write(service, old) } catch (error) {
-      if (old === undefined) this.erase(frontend, service.id, slots(backends))
+    try { this.write(service, backends, old) } catch (error) {
+      if (old === undefined) this.erase(frontend, id, backends)
       throw error
     }
   }
 
-  private write({ id, frontend, backends: wanted, affinity = 0 }: ServiceSpec, old: ServiceValue | undefined): void {
-    const backends = slots(wanted)
+  /** `backends`: one a slot. */
+  private write({ id, frontend, affinity = 0 }: ServiceSpec, backends: Backend[], old: ServiceValue | undefined): void {
     const oldBackends = this.backendsOf(frontend, old?.count ?? 0)
     this.reverseNat.update(u32Key(id), encodeReverseNat(frontend.ip, frontend.port))
     for (const backend of backends) this.backends.update(encodeBackendKey(backend.ip, backend.port, id), u32Key(1))
